@@ -1,0 +1,46 @@
+"""What a study file may say, and how it is read."""
+
+from concepthash.spec.dataset import CubSpec, DatasetSpec, ManifestSpec, PaperbirdsSpec
+from concepthash.spec.load import Study, load_study, study_schema
+from concepthash.spec.study import (
+    LOWER_IS_BETTER,
+    METRICS,
+    GridTable,
+    ResourcesSpec,
+    SearchTable,
+    StudySpec,
+    Variant,
+)
+from concepthash.spec.trial import (
+    BackboneSpec,
+    LossSpec,
+    OpenClipText,
+    OptimizerSpec,
+    TextFile,
+    TrialSpec,
+    changed,
+)
+
+__all__ = [
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "BackboneSpec",
+    "CubSpec",
+    "DatasetSpec",
+    "GridTable",
+    "LossSpec",
+    "ManifestSpec",
+    "OpenClipText",
+    "OptimizerSpec",
+    "PaperbirdsSpec",
+    "ResourcesSpec",
+    "SearchTable",
+    "Study",
+    "StudySpec",
+    "TextFile",
+    "TrialSpec",
+    "Variant",
+    "changed",
+    "load_study",
+    "study_schema",
+]

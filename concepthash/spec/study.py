@@ -1,0 +1,188 @@
+"""The study: a data set, a baseline trial, seeds, and tables over its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+from concepthash.spec.dataset import DatasetSpec
+from concepthash.spec.trial import Spec, TrialSpec, is_path
+
+
+METRICS = {
+    "test/map": "mAP@all",
+    "val/map": "validation mAP@all",
+    "test/quantization_error": "quantization error",
+    "test/attention_overlap": "concept-attention overlap",
+}
+LOWER_IS_BETTER = frozenset({"test/quantization_error", "test/attention_overlap"})
+Metric = Literal["test/map", "val/map", "test/quantization_error", "test/attention_overlap"]
+
+
+class Variant(Spec):
+    """A row or a column: what it changes of the baseline, by dotted field."""
+
+    label: str
+    changes: dict[str, Any] = {}
+
+
+def _variants(raw: Any) -> Any:
+    """Both spellings of an axis, fields with values or a list of changes, as variants."""
+    if isinstance(raw, Mapping):
+        rows: list[dict[str, Any]] = [{}]
+        for name, values in raw.items():
+            if not isinstance(values, list) or not values:
+                raise ValueError(f"{name} needs a list of values, e.g. {name}: [1, 2]")
+            rows = [{**row, name: value} for row in rows for value in values]
+        return tuple(Variant(label=_label(row), changes=row) for row in rows)
+    if isinstance(raw, tuple):  # the default
+        return raw
+    if not isinstance(raw, list) or not all(isinstance(row, Mapping) for row in raw):
+        raise ValueError("must be fields with lists of values, or a list of {label, field: value}")
+    changes = [{key: row[key] for key in row if key != "label"} for row in raw]
+    labels = [str(row.get("label", _label(change))) for row, change in zip(raw, changes, strict=True)]
+    return tuple(Variant(label=a, changes=b) for a, b in zip(labels, changes, strict=True))
+
+
+def _label(changes: Mapping[str, Any]) -> str:
+    words = {"num_bits": "{} bits", "num_concepts": "M = {}"}
+    parts = []
+    for name, value in changes.items():
+        shown = Path(value).name if is_path(name, value) else value
+        shown = shown.get("source", shown) if isinstance(shown, Mapping) else shown
+        parts.append(words.get(name, f"{name} = {{}}").format(shown))
+    return ", ".join(parts) or "baseline"
+
+
+class GridTable(Spec):
+    """One cell for each row and column; its trials differ in the seed alone."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: str = ""
+    metric: Metric = "test/map"
+    rows: Annotated[tuple[Variant, ...], Field(min_length=1)]
+    columns: Annotated[tuple[Variant, ...], Field(min_length=1)] = (Variant(label="baseline"),)
+
+    _read_axis = field_validator("rows", "columns", mode="before")(_variants)
+
+    @field_validator("rows", "columns")
+    @classmethod
+    def _distinct_labels(cls, axis: tuple[Variant, ...]) -> tuple[Variant, ...]:
+        labels = [variant.label for variant in axis]
+        if repeated := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"labels must differ, but {', '.join(map(repr, repeated))} is repeated")
+        return axis
+
+    @model_validator(mode="after")
+    def _axes_set_different_fields(self) -> Self:
+        rows = {name for row in self.rows for name in row.changes}
+        both = sorted(rows & {name for column in self.columns for name in column.changes})
+        if both:
+            raise ValueError(f"{', '.join(both)} varies in the rows and in the columns; keep one")
+        return self
+
+
+class Dimension(Spec):
+    """Where a search looks for one field: listed choices, or a range."""
+
+    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
+    low: int | float | None = None
+    high: int | float | None = None
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _choices_or_range(self) -> Self:
+        if self.choices is not None:
+            if self.low is not None or self.high is not None or self.log:
+                raise ValueError("give choices, or low and high, not both")
+        elif self.low is None or self.high is None:
+            raise ValueError("give choices: [...], or low: and high:")
+        elif not self.low < self.high:
+            raise ValueError(f"`low < high` must hold, but got low={self.low}, high={self.high}")
+        elif self.log and self.low <= 0:
+            raise ValueError(f"a log range needs low > 0, but got low={self.low}")
+        return self
+
+    def corners(self) -> tuple[Any, ...]:
+        """The values between which a search moves."""
+        return self.choices if self.choices is not None else (self.low, self.high)
+
+
+class SearchSpec(Spec):
+    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    trials: PositiveInt = 20
+    show: PositiveInt = 5
+    """How many of the best the report lists."""
+    seed: NonNegativeInt = 0
+    """Of the sampler."""
+    grace_epochs: PositiveInt = 1
+    """Epochs that no trial is pruned before."""
+
+
+class SearchTable(Spec):
+    """An Optuna search (TPE) with ASHA pruning on val/map instead of a grid."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: str = ""
+    metric: Metric = "test/map"
+    search: SearchSpec
+
+
+def _kind(table: Any) -> str:
+    has_search = "search" in table if isinstance(table, Mapping) else hasattr(table, "search")
+    return "search" if has_search else "grid"
+
+
+Table = Annotated[
+    Annotated[GridTable, Tag("grid")] | Annotated[SearchTable, Tag("search")], Discriminator(_kind)
+]
+
+
+class ResourcesSpec(Spec):
+    """What one trial occupies; fractions share a processor."""
+
+    cpu: PositiveFloat = 1.0
+    gpu: NonNegativeFloat = 0.0
+
+
+class StudySpec(Spec):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    """Names the experiment in MLflow and the report's folder: a-z, 0-9, - and _."""
+    title: str = ""
+    description: str = ""
+    """A paragraph for the report's head."""
+    dataset: DatasetSpec
+    baseline: TrialSpec = TrialSpec()
+    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    tables: Annotated[tuple[Table, ...], Field(min_length=1)]
+    resources: ResourcesSpec = ResourcesSpec()
+    protocol: Literal["paper"] = "paper"
+    """`paper`: queries = test, database = training set, mAP@all, the last epoch tested once."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds must differ, but got {list(seeds)}")
+        return seeds
+
+    @field_validator("tables")
+    @classmethod
+    def _distinct_tables(cls, tables: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [table.name for table in tables]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"table names must differ, but {', '.join(repeated)} is repeated")
+        return tables

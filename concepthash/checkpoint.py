@@ -1,0 +1,94 @@
+"""A trial's folder: its latest checkpoint and the tensors it leaves behind.
+
+Tensors are safetensors, the rest is JSON. A checkpoint becomes the latest by one rename of
+`checkpoint.json`, so a killed process leaves the one before.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+_INDEX = "checkpoint.json"
+_OPTIMIZER = "optimizer."
+_MODEL = "model."
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """The checkpoints of one trial, in one folder; only the latest is kept."""
+
+    folder: Path
+
+    def save(self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Keeps what training changed after `epoch` epochs: no frozen weight is written."""
+        optimizer_state = optimizer.state_dict()
+        tensors = {_MODEL + name: tensor for name, tensor in learned_state(model).items()}
+        for index, values in optimizer_state["state"].items():
+            for name, value in values.items():
+                if value is not None:
+                    tensors[f"{_OPTIMIZER}{index}.{name}"] = torch.as_tensor(value)
+        file = f"epoch-{epoch:04d}.safetensors"
+        self._write(file, tensors)
+        index = {"epoch": epoch, "file": file, "param_groups": optimizer_state["param_groups"]}
+        temporary = self.folder / f".{_INDEX}.tmp"
+        temporary.write_text(json.dumps(index, indent=1))
+        os.replace(temporary, self.folder / _INDEX)
+        for old in self.folder.glob("epoch-*.safetensors"):
+            if old.name != file:
+                old.unlink()
+
+    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
+        """Puts the latest checkpoint into both; returns its epoch, 0 if there is none."""
+        path = self.folder / _INDEX
+        if not path.exists():
+            return 0
+        index: dict[str, Any] = json.loads(path.read_text())
+        tensors = load_file(self.folder / index["file"])
+        learned = {
+            name.removeprefix(_MODEL): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(_MODEL)
+        }
+        if learned.keys() != learned_state(model).keys():
+            raise ValueError(f"{path}: is a checkpoint of another model; remove its folder")
+        model.load_state_dict(learned, strict=False)
+        state: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in tensors.items():
+            if name.startswith(_OPTIMIZER):
+                number, key = name.removeprefix(_OPTIMIZER).split(".", 1)
+                state.setdefault(int(number), {})[key] = tensor
+        optimizer.load_state_dict({"state": state, "param_groups": index["param_groups"]})
+        epoch: int = index["epoch"]
+        return epoch
+
+    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Leaves `name`.safetensors in the folder."""
+        self._write(f"{name}.safetensors", tensors)
+
+    def _write(self, file: str, tensors: Mapping[str, Tensor]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = self.folder / f".{file}.tmp"
+        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
+        os.replace(temporary, self.folder / file)
+
+
+def learned_state(model: nn.Module) -> dict[str, Tensor]:
+    """The trainable parameters, and the buffers beside them that training changes."""
+    trainable = {name for name, p in model.named_parameters() if p.requires_grad}
+    statistics = {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, module in model.named_modules()
+        if isinstance(module, nn.modules.batchnorm._BatchNorm)
+        for name, _ in module.named_buffers()
+    }
+    kept = trainable | statistics
+    return {name: tensor for name, tensor in model.state_dict().items() if name in kept}

@@ -1,0 +1,118 @@
+"""Images decoded once, kept as one flat file of pixels that every trial maps into memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from concepthash.data.image_set import ImageSet
+from concepthash.errors import InputError
+
+_CHUNK = 512
+
+
+def cache_folder() -> Path:
+    """The user's cache folder of this project (XDG_CACHE_HOME moves it on Linux)."""
+    return Path(platformdirs.user_cache_dir("concepthash-study"))
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Decoded images of an image set, in its order; shorter sides are `image_size`."""
+
+    flat: np.ndarray
+    offsets: np.ndarray
+    sizes: np.ndarray
+    """(N, 2) height and width."""
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Image `index` as uint8 (3, H, W)."""
+        height, width = self.sizes[index]
+        start = self.offsets[index]
+        pixels = self.flat[start : start + 3 * height * width].reshape(height, width, 3)
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)
+
+
+def load_pixels(images: ImageSet, image_size: int) -> Pixels:
+    """Decodes every image, or maps what an earlier call decoded.
+
+    The cache is known by the set's fingerprint, so a changed set is decoded anew. Raises
+    InputError that names each image which cannot be decoded.
+    """
+    folder = cache_folder() / "pixels" / f"{images.fingerprint}-{image_size}"
+    if not folder.is_dir():
+        _decode_into(folder, images, image_size)
+    sizes = np.array(json.loads((folder / "sizes.json").read_text()), dtype=np.int64).reshape(-1, 2)
+    lengths = 3 * sizes.prod(axis=1)
+    flat = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
+    return Pixels(flat, np.concatenate([[0], lengths.cumsum()[:-1]]), sizes)
+
+
+def _decode_into(folder: Path, images: ImageSet, image_size: int) -> None:
+    """Writes beside `folder` and renames, so that a killed or a second process does no harm."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        made = Path(temporary, "made")
+        made.mkdir()
+        sizes: list[tuple[int, int]] = []
+        problems: list[str] = []
+        with (made / "pixels.bin").open("wb") as file:
+            for decoded in _decoded(images, image_size):
+                if isinstance(decoded, str):
+                    problems.append(decoded)
+                else:
+                    sizes.append(decoded.shape[:2])
+                    file.write(decoded.tobytes())
+        if problems:
+            raise InputError(*problems)
+        (made / "sizes.json").write_text(json.dumps(sizes))
+        try:
+            os.rename(made, folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was first
+                raise
+
+
+def _decoded(images: ImageSet, image_size: int) -> Iterator[np.ndarray | str]:
+    """Each image as (H, W, 3) uint8, or a line that says why it is none."""
+
+    def decode(path: Path) -> np.ndarray | str:
+        try:
+            return decode_image(path, image_size)
+        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
+            reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+            return f"{path}: cannot be decoded ({reason}); replace it or take it off the list"
+
+    with ThreadPoolExecutor() as pool:
+        for start in range(0, len(images.paths), _CHUNK):
+            yield from pool.map(decode, images.paths[start : start + _CHUNK])
+
+
+def decode_image(path: Path, image_size: int) -> np.ndarray:
+    """(H, W, 3) uint8 RGB with the shorter side at `image_size`; transparency becomes white."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image)
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            white = Image.new("RGBA", rgba.size, "white")
+            upright = Image.alpha_composite(white, rgba)
+        rgb = upright.convert("RGB")
+    scale = image_size / min(rgb.size)
+    size = tuple(max(image_size, round(side * scale)) for side in rgb.size)
+    if size != rgb.size:
+        rgb = rgb.resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(rgb)

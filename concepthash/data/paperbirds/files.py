@@ -1,0 +1,116 @@
+"""Draws the images of a set and writes them as files, in the layout of CUB-200-2011."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from concepthash.data.paperbirds.bird import PARTS
+from concepthash.data.paperbirds.scene import NUISANCES, Drawing, draw
+from concepthash.data.paperbirds.shapes import SHAPES
+from concepthash.data.paperbirds.species import Paperbirds, Species, plumage_of, species_of
+from concepthash.errors import InputError
+
+PAPERBIRDS_VERSION = 1  # raise it when the same settings no longer give the same files
+
+
+def draw_image(settings: Paperbirds, species: Species, split: str, number: int) -> Drawing:
+    """Draw image `number` (from 0) of a species in split "train" or "test"."""
+    digest = hashlib.sha256(species.name.encode()).digest()
+    key = [settings.seed, int.from_bytes(digest[:8]), ("train", "test").index(split), number]
+    rng = np.random.default_rng(key)
+    return draw(
+        SHAPES[species.family], plumage_of(species), NUISANCES[settings.difficulty],
+        settings.size, rng,
+    )  # fmt: skip
+
+
+def write(settings: Paperbirds, root: Path) -> Path:
+    """Write the set into the folder `root` in the layout of CUB-200-2011; return `root`.
+
+    The folder appears all at once, when it is complete. If it is already there with these
+    settings nothing is drawn; if it holds anything else, InputError.
+    """
+    root = Path(root)
+    if _is_written(settings, root):
+        return root
+    root.parent.mkdir(parents=True, exist_ok=True)
+    half_made = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    try:
+        _write_files(settings, half_made)
+        half_made.chmod(0o755)
+        try:
+            os.rename(half_made, root)
+        except OSError:  # another process may have been faster, with the same files
+            if not _is_written(settings, root):
+                raise
+    finally:
+        shutil.rmtree(half_made, ignore_errors=True)
+    return root
+
+
+def _is_written(settings: Paperbirds, root: Path) -> bool:
+    if not root.exists() or (root.is_dir() and not any(root.iterdir())):
+        return False
+    try:
+        found = (root / "paperbirds.json").read_text(encoding="utf-8")
+    except OSError:
+        found = ""
+    if found != _label(settings):
+        raise InputError(
+            f"{root}: is already there and holds something else than these paperbirds; "
+            "remove it or name another folder"
+        )
+    return True
+
+
+def _label(settings: Paperbirds) -> str:
+    return json.dumps({"version": PAPERBIRDS_VERSION, **asdict(settings)}, indent=1) + "\n"
+
+
+def _write_files(settings: Paperbirds, folder: Path) -> None:
+    classes: list[str] = []
+    names: list[str] = []
+    labels: list[str] = []
+    splits: list[str] = []
+    boxes: list[str] = []
+    places: list[str] = []
+    for label, species in enumerate(species_of(settings), start=1):
+        directory = f"{label:03d}.{species.title}"
+        classes.append(f"{label} {directory}")
+        (folder / "images" / directory).mkdir(parents=True)
+        numbered = [("train", i) for i in range(settings.train_images)]
+        numbered += [("test", i) for i in range(settings.test_images)]
+        for split, number in numbered:
+            image = len(names) + 1
+            name = f"{directory}/{species.title}_{split}_{number:04d}.png"
+            drawing = draw_image(settings, species, split, number)
+            drawing.image.save(folder / "images" / name, compress_level=4)
+            names.append(f"{image} {name}")
+            labels.append(f"{image} {label}")
+            splits.append(f"{image} {int(split == 'train')}")
+            boxes.append(f"{image} " + " ".join(f"{v:.1f}" for v in drawing.box))
+            places += [
+                f"{image} {part} {x:.1f} {y:.1f} {visible:.0f}"
+                for part, (x, y, visible) in enumerate(drawing.parts, start=1)
+            ]
+    parts = [f"{number} {part}" for number, part in enumerate(PARTS, start=1)]
+    (folder / "parts").mkdir()
+    for file, lines in {
+        "images.txt": names,
+        "image_class_labels.txt": labels,
+        "classes.txt": classes,
+        "train_test_split.txt": splits,
+        "bounding_boxes.txt": boxes,
+        "parts/parts.txt": parts,
+        "parts/part_locs.txt": places,
+    }.items():
+        (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "paperbirds.json").write_text(_label(settings), encoding="utf-8")

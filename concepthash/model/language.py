@@ -1,0 +1,85 @@
+"""Text embeddings of class names, the raw material of language-guided class centers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from concepthash.errors import InputError
+from concepthash.model import towers  # noqa: F401  registers our own towers with open_clip
+
+
+@torch.no_grad()
+def open_clip_embeddings(
+    class_names: Sequence[str], *, model: str, pretrained: str, prompts: Sequence[str]
+) -> Tensor:
+    """Unit vectors (C, E): the mean over `prompts` of each class's unit text embeddings.
+
+    `pretrained` is open_clip's tag, a local file, or "none" for an untrained tower (always the
+    same one). Raises InputError if open_clip has no such model or weights.
+    """
+    if model not in open_clip.list_models():
+        near = [name for name in open_clip.list_models() if name.startswith(model[:8])][:5]
+        raise InputError(
+            f"language.model: open_clip has no model {model!r}; it has"
+            f" {', '.join(near) or 'those of open_clip.list_models()'}, ..."
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained != "none" and pretrained not in tags and not Path(pretrained).is_file():
+        raise InputError(
+            f"language.pretrained: {model} has no weights {pretrained!r}, and no such file exists;"
+            f" give none or one of: {', '.join(tags) or '(open_clip knows no tag of it)'}"
+        )
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # an untrained tower is to be the same for every trial
+            tower = open_clip.create_model(
+                model, pretrained=None if pretrained == "none" else pretrained
+            ).eval()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"language: weights of {model}, {pretrained} not loaded ({reason})") from error
+    tokenize = open_clip.get_tokenizer(model)
+    of_prompts = [
+        torch.cat(
+            [
+                tower.encode_text(tokenize([prompt.format(name) for name in names]), normalize=True)
+                for names in _chunks(class_names, 256)
+            ]
+        )
+        for prompt in prompts
+    ]
+    return F.normalize(torch.stack(of_prompts).mean(0), dim=-1)
+
+
+def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def file_embeddings(path: Path) -> Tensor:
+    """`text_embeddings` (C, E) of a .safetensors file, as float32. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"language.embeddings: {path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = list(file.keys())
+            if "text_embeddings" not in names:
+                raise InputError(
+                    f"language.embeddings: {path} has no tensor text_embeddings; it has"
+                    f" {', '.join(names[:5])}"
+                )
+            embeddings = file.get_tensor("text_embeddings").float()
+    except SafetensorError as error:
+        raise InputError(f"language.embeddings: {path} is no safetensors file ({error})") from error
+    if embeddings.ndim != 2:
+        raise InputError(
+            f"language.embeddings: {path}: text_embeddings must be (classes, width), but is"
+            f" {tuple(embeddings.shape)}"
+        )
+    return embeddings

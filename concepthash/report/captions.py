@@ -1,0 +1,117 @@
+"""What stands above a table and below a figure."""
+
+from __future__ import annotations
+
+from concepthash.plan import Plan
+from concepthash.report.figures import numeric_columns
+from concepthash.report.search import SELECT_BY, SearchResult
+from concepthash.report.tables import FINISHED, CellResult, GridResult
+from concepthash.report.words import (
+    counted,
+    dataset_name,
+    direction,
+    mean_and_std,
+    metric_name,
+    plural,
+    protocol_short,
+    sentence,
+)
+
+
+def grid_title(result: GridResult) -> str:
+    return result.table.title or result.table.name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def search_title(result: SearchResult) -> str:
+    return result.table.title or result.table.name.replace("_", " ").replace("-", " ").capitalize()
+
+
+def grid_caption(plan: Plan, result: GridResult) -> str:
+    """Metric, data set, protocol, seeds, n, and how marks and differences are made."""
+    study, metric = plan.study, result.table.metric
+    seeds = ", ".join(map(str, study.seeds))
+    n = len(study.seeds)
+    spread = f"mean ± standard deviation over seeds {seeds} (n={n} unless noted, ddof = 1)"
+    if n == 1:
+        spread = f"a single seed, {seeds} (n=1), so no spread is known"
+    parts = [
+        f"{metric_name(metric)}, {direction(metric)}, on {dataset_name(study.dataset)}"
+        f" ({protocol_short(study, metric)}); {spread}",
+    ]
+    if any(cell.mark for cell in result.cells):
+        where = "of each column " if len(result.columns) > 1 else ""
+        parts.append(
+            f"Best {where}in bold, second underlined; numbers that print equal share the mark,"
+            " and only complete cells compete"
+        )
+    if result.has_deltas:
+        points = " in percentage points" if metric.endswith("/map") else ""
+        where = " of the same column" if len(result.columns) > 1 else ""
+        parts.append(f"Δ: mean paired difference, seed by seed, to the baseline{where}{points}")
+    return " ".join(map(sentence, parts))
+
+
+def tex_caption(plan: Plan, result: GridResult) -> str:
+    """The caption of a paper's table: its title first, and nothing about what it leaves out."""
+    title = sentence(grid_title(result))
+    return f"{title} {grid_caption(plan, result)}".split(" Δ: ")[0]
+
+
+def search_caption(plan: Plan, result: SearchResult) -> str:
+    study, search = plan.study, result.table.search
+    best = f"the best {len(result.best)}" if len(result.best) > 1 else "the best trial"
+    parts = [
+        f"{result.frame.height} of {plural(search.trials, 'planned trial')} sampled (TPE, sampler"
+        f" seed {search.seed}): {counted(result.counts)}",
+        f"Shown: {best}, ranked by {metric_name(SELECT_BY)}; the choice is made on the validation"
+        f" part, and the test numbers beside it took no part in it",
+        f"Dataset {dataset_name(study.dataset)}; {protocol_short(study, 'test/map')}",
+    ]
+    if result.counts.get("pruned"):
+        parts.append("Pruned trials were stopped early and are not ranked")
+    return " ".join(map(sentence, parts))
+
+
+def grid_figure_caption(result: GridResult) -> str:
+    hollow = any(cell.summary and not cell.complete for cell in result.cells)
+    empty = [cell for cell in result.cells if cell.summary is None]
+    if numeric_columns(result):
+        parts = [
+            "Marks: means; bars: ± one standard deviation; faint dots: single seeds",
+            "Hollow mark: not all seeds finished" if hollow else "",
+            f"Without a value: {'; '.join(map(_place, empty))}" if empty else "",
+        ]
+    else:
+        blue = any(cell.is_baseline for cell in result.cells)
+        parts = [
+            "Circles: single seeds; tick and number: mean; line: ± one standard deviation"
+            + ("; blue: the baseline" if blue else ""),
+            "*: not all seeds finished" if hollow else "",
+        ]
+    return " ".join(sentence(part) for part in parts if part)
+
+
+def curves_caption(count: int, has_baseline: bool) -> str:
+    lines = f"Means over seeds of {plural(count, 'configuration')}, by epoch"
+    blue = "; blue: the baseline, with the range of its seeds" if has_baseline else ""
+    return (
+        f"{lines}{blue}. A configuration's training loss is weighted by its own loss weights, so"
+        " the left panel compares shapes, not heights."
+    )
+
+
+def _place(cell: CellResult) -> str:
+    return f"{cell.row} × {cell.column} ({', '.join(cell.troubles)})"
+
+
+def baseline_comparison(result: GridResult | None) -> str:
+    """The baseline's numbers for the reader of a search, if a table holds them."""
+    if result is None:
+        return ""
+    for cell in result.cells:
+        if cell.is_baseline and cell.summary:
+            text = mean_and_std(cell.summary, result.table.metric)
+            return f"For comparison, the baseline: {text} (n={cell.summary.n})."
+    return ""
+
+

@@ -1,0 +1,270 @@
+"""Figures of a table and of training: one look, drawn without pyplot, the same bytes each time."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from concepthash.report.curves import METRICS as CURVES
+from concepthash.report.curves import Curve
+from concepthash.report.tables import CellResult, GridResult
+from concepthash.report.words import arrow, field_name, metric_name, note, number, scaled
+
+# Okabe and Ito's palette, without the yellow that white paper swallows.
+ACCENT = "#0072B2"
+COLORS = (ACCENT, "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = "osD^vPX"
+INK, GREY, PALE = "#333333", "#6b6b6b", "#d9d9d9"
+WIDTH = 6.8
+"""Inches: the text width of a page."""
+MAX_PANELS = 4
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8.5,
+    "axes.labelsize": 8.5,
+    "axes.titlesize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "text.color": INK,
+    "text.parse_math": False,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#999999",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.unicode_minus": True,
+    "xtick.color": "#999999",
+    "ytick.color": "#999999",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "grid.color": "#ececec",
+    "grid.linewidth": 0.7,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "none",
+    "svg.hashsalt": "concepthash",
+    "pdf.fonttype": 42,
+}
+
+
+def grid_figure(result: GridResult) -> Figure | None:
+    """Lines over numeric columns, else dots by row; None if no trial has a value."""
+    if not any(cell.summary for cell in result.cells):
+        return None
+    with mpl.rc_context(STYLE):
+        numbers = numeric_columns(result)
+        figure = _dots(result) if numbers is None else _lines(result, numbers)
+        FigureCanvasAgg(figure)
+        return figure
+
+
+def curves_figure(curves: Mapping[str, Sequence[Curve]]) -> Figure | None:
+    """Each metric's curves by epoch, the baseline on top; None if there are none."""
+    drawn = {metric: curves[metric] for metric in CURVES if curves.get(metric)}
+    if not drawn:
+        return None
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        panels = figure.subplots(1, len(drawn), squeeze=False)[0]
+        for axes, (metric, lines) in zip(panels, drawn.items(), strict=True):
+            _curves(axes, metric, lines)
+        return figure
+
+
+def svg(figure: Figure) -> str:
+    """A standalone SVG without date, program or doctype."""
+    buffer = io.StringIO()
+    empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="svg", metadata=empty)
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+    return text[text.index("<svg") :]
+
+
+def inline_svg(text: str, name: str, description: str) -> str:
+    """The SVG for a page: ids that are its own, scalable, and named for screen readers.
+
+    `description` must be escaped already.
+    """
+    text = re.sub(r'((?: id="|href="#)|url\(#)', rf"\1{name}-", text)
+    text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text).replace("xlink:href", "href")
+    head, rest = text.split(">", 1)
+    head = re.sub(r' (width|height|version)="[^"]*"', "", head)
+    return f'{head} role="img" aria-label="{description}">{rest}'
+
+
+def pdf(figure: Figure) -> bytes:
+    """Embedded TrueType fonts and no date, as publishers want it."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE):
+        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def numeric_columns(result: GridResult) -> tuple[str, list[float]] | None:
+    """The one field that the columns vary and its numbers, or None."""
+    changes = [column.changes for column in result.table.columns]
+    fields = {field for change in changes for field in change}
+    if len(changes) < 2 or len(fields) != 1 or not all(changes):
+        return None
+    field = fields.pop()
+    values = [change[field] for change in changes]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return None
+    return field, [float(value) for value in values]
+
+
+# --- dots ----------------------------------------------------------------------------------
+
+
+def _dots(result: GridResult) -> Figure:
+    panels = min(MAX_PANELS, len(result.columns))
+    lines = -(-len(result.columns) // panels)
+    height = lines * (0.27 * len(result.rows) + (0.35 if len(result.columns) > 1 else 0.15)) + 0.45
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    grid = figure.subplots(lines, panels, sharex=True, sharey=True, squeeze=False)
+    axes = [axis for line in grid for axis in line]
+    for axis, column in zip(axes, result.columns, strict=False):
+        cells = [result.cell(row, column) for row in result.rows]
+        if len(result.columns) > 1:
+            axis.set_title(column, loc="left")
+        _dot_panel(axis, cells, result.table.metric)
+    for axis in axes[len(result.columns) :]:
+        axis.set_visible(False)
+    axes[0].set_yticks(range(len(result.rows)), result.rows)
+    axes[0].set_ylim(len(result.rows) - 0.5, -0.5)
+    figure.supxlabel(_axis_label(result.table.metric), fontsize=8.5)
+    return figure
+
+
+def _dot_panel(axes: Axes, cells: Sequence[CellResult], metric: str) -> None:
+    axes.grid(axis="x")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.margins(x=0.08)
+    beside = axes.get_yaxis_transform()
+    for y, cell in enumerate(cells):
+        color = ACCENT if cell.is_baseline else INK
+        if cell.summary is None:
+            text = note(0, cell.planned, cell.troubles)
+            axes.text(0.02, y, text, transform=beside, va="center", color=GREY, style="italic")
+            continue
+        mean = scaled(cell.summary.mean, metric)
+        if cell.is_baseline:
+            axes.axvline(mean, color=ACCENT, linewidth=0.8, alpha=0.45, zorder=1)
+        if cell.summary.std is not None:
+            std = scaled(cell.summary.std, metric)
+            axes.plot([mean - std, mean + std], [y, y], color=color, linewidth=1.6, zorder=2)
+        values = [scaled(value, metric) for value in cell.by_seed().values()]
+        axes.scatter(values, [y] * len(values), s=13, color="white", edgecolor=color,
+                     linewidth=0.9, zorder=3)  # fmt: skip
+        axes.scatter([mean], [y], s=70, marker="|", color=color, linewidth=2.2, zorder=4)
+        text = number(cell.summary.mean, metric) + ("" if cell.complete else " *")
+        axes.text(1.01, y, text, transform=beside, va="center", color=color,
+                  weight="bold" if cell.mark == "best" else "normal")  # fmt: skip
+
+
+# --- lines ---------------------------------------------------------------------------------
+
+
+def _lines(result: GridResult, numbers: tuple[str, list[float]]) -> Figure:
+    field, values = numbers
+    metric = result.table.metric
+    figure = Figure(figsize=(WIDTH, max(2.8, 0.9 + 0.2 * len(result.rows))), layout="constrained")
+    axes = figure.subplots()
+    axes.grid(axis="y")
+    if min(values) > 0 and max(values) / min(values) >= 4:
+        axes.set_xscale("log", base=2)
+    ends: list[tuple[float, float, str, str]] = []
+    for index, cells in enumerate(result.in_rows()):
+        color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
+        pairs = sorted(zip(values, cells, strict=True), key=lambda pair: pair[0])
+        points = [(x, cell) for x, cell in pairs if cell.summary is not None]
+        # A gap in the line where a cell has no value.
+        means = [scaled(c.summary.mean, metric) if c.summary else float("nan") for _, c in pairs]
+        axes.plot([x for x, _ in pairs], means, color=color, linewidth=1.5, zorder=2)
+        for x, cell in points:
+            _point(axes, x, cell, metric, color, marker)
+        if points and (last := points[-1][1].summary) is not None:
+            ends.append((points[-1][0], scaled(last.mean, metric), result.rows[index], color))
+    ticks = {value: f"{value:g}" for value in sorted(values)}
+    axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(field_name(field))
+    axes.set_ylabel(_axis_label(metric))
+    axes.margins(x=0.05, y=0.08)
+    _end_labels(axes, ends, figure.get_figheight())
+    return figure
+
+
+def _point(
+    axes: Axes, x: float, cell: CellResult, metric: str, color: str, marker: str
+) -> None:
+    if cell.summary is None:
+        return
+    mean, std = (scaled(v, metric) for v in (cell.summary.mean, cell.summary.std or 0.0))
+    axes.errorbar([x], [mean], [std], color=color, linewidth=1.1, capsize=2.5, zorder=3)
+    seeds = [scaled(value, metric) for value in cell.by_seed().values()]
+    axes.scatter([x] * len(seeds), seeds, s=7, color=color, alpha=0.4, linewidth=0, zorder=3)
+    face = color if cell.complete else "white"
+    axes.scatter([x], [mean], s=24, marker=marker, color=face, edgecolor=color, zorder=4)
+
+
+def _end_labels(
+    axes: Axes, ends: Sequence[tuple[float, float, str, str]], height: float
+) -> None:
+    """Each line's name at its right end, moved apart where they would overlap."""
+    low, high = axes.get_ylim()
+    gap = (high - low) * 0.15 / (height - 0.6)
+    placed: list[float] = []
+    for _, y, _, _ in (ordered := sorted(ends, key=lambda end: end[1])):
+        placed.append(max(y, placed[-1] + gap) if placed else y)
+    # Half of what the topmost was lifted is given back to all.
+    shift = sum(p - end[1] for p, end in zip(placed, ordered, strict=True)) / max(1, len(placed))
+    for y, (x, end, label, color) in zip(placed, ordered, strict=True):
+        axes.annotate(
+            label, (x, end), (1.03, y - shift), textcoords=axes.get_yaxis_transform(),
+            va="center", color=color,
+            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 0.5, "alpha": 0.5,
+                        "shrinkA": 1, "shrinkB": 4},
+        )  # fmt: skip
+
+
+# --- curves --------------------------------------------------------------------------------
+
+
+def _curves(axes: Axes, metric: str, curves: Sequence[Curve]) -> None:
+    axes.grid(axis="y")
+    for curve in curves:
+        mean, low, high = (
+            [scaled(value, metric) for value in values]
+            for values in (curve.mean, curve.low, curve.high)
+        )
+        if not curve.is_baseline:
+            axes.plot(curve.steps, mean, color="#b3b3b3", linewidth=0.8, zorder=2)
+            continue
+        axes.fill_between(curve.steps, low, high, color=ACCENT, alpha=0.18, linewidth=0, zorder=3)
+        axes.plot(curve.steps, mean, color=ACCENT, linewidth=1.8, zorder=4)
+        axes.annotate("baseline", (curve.steps[-1], mean[-1]), (4, 0), color=ACCENT,
+                      textcoords="offset points", va="center", annotation_clip=False)  # fmt: skip
+    axes.set_xlabel("epoch")
+    axes.set_title(CURVES[metric], loc="left")
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.margins(x=0.02)
+
+
+def _axis_label(metric: str) -> str:
+    return f"{metric_name(metric)} {arrow(metric)}"

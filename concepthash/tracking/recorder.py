@@ -1,0 +1,211 @@
+"""Writes a study into the store. Only the driver does: trials never meet MLflow."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+from mlflow.entities import Metric, Param, Run, RunTag
+
+from concepthash import __version__
+from concepthash.errors import InputError
+from concepthash.plan import Trial
+from concepthash.spec import StudySpec
+from concepthash.tracking.store import PARENT, Store
+
+PACKAGES = ("torch", "timm", "open_clip_torch", "ray", "optuna", "mlflow", "polars")
+_BEAT_S = 15
+_SILENT_S = 90
+"""A driver on another host that has not beaten for so long is taken for dead."""
+
+
+class Earlier(NamedTuple):
+    """What the store knows of a trial from an earlier run of the study."""
+
+    run_id: str
+    status: str
+    checkpoint: str | None
+    metrics: dict[str, float]
+
+
+class Recorder:
+    """The runs of one study: a parent for the study, a child a trial."""
+
+    def __init__(self, store: Store, study: StudySpec, versions: Mapping[str, str]) -> None:
+        self.store, self.study = store, study
+        self.client = store.client
+        self.experiment_id = store.create_experiment(study.name)
+        self.common_tags = dict(versions)
+        self.parent = self._find_parent()
+        self.runs: dict[str, str] = {}
+        self.beaten = 0.0
+
+    # --- the study ---
+
+    def open(self) -> None:
+        """Claims the study for this process. Raises InputError if another process runs it."""
+        self._refuse_if_running()
+        now = str(time.time())
+        if self.parent is None:
+            self.parent = self.client.create_run(
+                self.experiment_id, tags={"kind": "study"}, run_name=self.study.name
+            ).info.run_id
+        self.client.update_run(self.parent, status="RUNNING")
+        owner = {"owner.host": socket.gethostname(), "owner.pid": str(os.getpid())}
+        owner["owner.started"] = str(psutil.Process().create_time())
+        self._tag(self.parent, owner | {"last_started": now, "heartbeat": now} | self.common_tags)
+        self.client.log_dict(self.parent, self.study.model_dump(mode="json"), "study.json")
+
+    def close(self, status: str) -> None:
+        """Gives the study back; `status` is FINISHED, FAILED or KILLED."""
+        if self.parent is not None:
+            self.client.set_terminated(self.parent, status)
+
+    def beat(self) -> None:
+        """Says that this driver is alive, at most every few seconds."""
+        if self.parent is not None and time.time() - self.beaten > _BEAT_S:
+            self.beaten = time.time()
+            self.client.set_tag(self.parent, "heartbeat", str(self.beaten))
+
+    def earlier(self) -> dict[str, Earlier]:
+        """By digest, what earlier runs left."""
+        return earlier_trials(self.store, self.study.name)
+
+    # --- its trials ---
+
+    def begin(self, trial: Trial, *, device: str, threads: int, table: str | None = None) -> None:
+        """Opens the trial's run: the one it was interrupted in, or a new one."""
+        known = self.earlier().get(trial.digest)
+        if known is not None and known.status == "FAILED":
+            self.client.delete_run(known.run_id)  # into MLflow's trash: a new attempt replaces it
+            known = None
+        if known is not None:
+            self.runs[trial.digest] = known.run_id
+            self.client.update_run(known.run_id, status="RUNNING")
+            return
+        assert self.parent is not None
+        tags = {
+            "kind": "trial",
+            PARENT: self.parent,
+            "digest": trial.digest,
+            "seed": str(trial.seed),
+            "device": device,
+            "threads": str(threads),
+            **({"table": table} if table else {}),
+            **self.common_tags,
+        }
+        run = self.client.create_run(
+            self.experiment_id, tags=tags, run_name=f"{trial.digest} seed {trial.seed}"
+        )
+        self.runs[trial.digest] = run.info.run_id
+        params = [Param(name, str(value)) for name, value in trial.parameters().items()]
+        self.client.log_batch(run.info.run_id, params=params)
+
+    def log(self, digest: str, metrics: Mapping[str, float], checkpoint: str | None) -> None:
+        """The metrics of one epoch, which is their step."""
+        now = int(time.time() * 1000)
+        step = int(metrics["epoch"])
+        logged = [
+            Metric(name, value, now, step)
+            for name, value in metrics.items()
+            if name != "epoch" and math.isfinite(value)
+        ]
+        tags = [RunTag("checkpoint", checkpoint)] if checkpoint else []
+        self.client.log_batch(self.runs[digest], metrics=logged, tags=tags)
+        self.beat()
+
+    def finish(self, digest: str, folder: Path | None) -> None:
+        """Ends the trial well, keeping the tensors that it left in `folder`."""
+        if folder is not None and (folder / "codes.safetensors").is_file():
+            self.client.log_artifact(self.runs[digest], str(folder / "codes.safetensors"))
+        self.client.set_terminated(self.runs[digest], "FINISHED")
+
+    def prune(self, digest: str) -> None:
+        """Ends a trial of a search that was stopped early."""
+        self.client.set_tag(self.runs[digest], "pruned", "true")
+        self.client.set_terminated(self.runs[digest], "FINISHED")
+
+    def fail(self, digest: str, reason: str) -> None:
+        self._tag(self.runs[digest], {"failure": reason[:500]})
+        self.client.set_terminated(self.runs[digest], "FAILED")
+
+    def interrupt(self) -> None:
+        """Marks every trial that is still open; the next run of the study goes on with them."""
+        for run_id in self.runs.values():
+            if self.client.get_run(run_id).info.status == "RUNNING":
+                self.client.set_terminated(run_id, "KILLED")
+
+    # --- inside ---
+
+    def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
+        self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
+
+    def _find_parent(self) -> str | None:
+        found = self.store.runs(self.experiment_id, "tags.kind = 'study'")
+        return str(found[-1].info.run_id) if found else None
+
+    def _refuse_if_running(self) -> None:
+        if self.parent is None:
+            return
+        run = self.client.get_run(self.parent)
+        if run.info.status == "RUNNING" and _is_alive(run):
+            tags = run.data.tags
+            raise InputError(
+                f"study {self.study.name} is being run by process {tags.get('owner.pid')} on"
+                f" {tags.get('owner.host')}; wait for it or end it first"
+            )
+
+
+def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
+    """What the store knows of a study's trials, by digest; empty without a store."""
+    experiment = store.experiment(study)
+    if experiment is None:
+        return {}
+    runs = store.runs(experiment.experiment_id, "tags.kind = 'trial'")
+    return {
+        run.data.tags["digest"]: Earlier(
+            str(run.info.run_id),
+            run.info.status,
+            run.data.tags.get("checkpoint"),
+            dict(run.data.metrics),
+        )
+        for run in reversed(runs)
+    }
+
+
+def versions(source: Path) -> dict[str, str]:
+    """Tags that say what code a run was made with; `source` is a file of the study."""
+    tags = {f"version.{name}": version(name) for name in PACKAGES}
+    tags |= {"version.concepthash-study": __version__, "version.python": platform.python_version()}
+    for folder in (Path(__file__).parent, source.parent):
+        git = ["git", "-C", str(folder)]
+        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
+        if commit.returncode == 0:
+            changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+            tags["mlflow.source.git.commit"] = commit.stdout.strip()
+            tags["git.dirty"] = str(bool(changed.stdout.strip())).lower()
+            break
+    return tags
+
+
+def _is_alive(run: Run) -> bool:
+    tags = run.data.tags
+    if tags.get("owner.host") == socket.gethostname():
+        try:
+            process = psutil.Process(int(tags["owner.pid"]))
+        except (psutil.NoSuchProcess, KeyError, ValueError):
+            return False
+        # A process of the same number that started at another time is somebody else.
+        return abs(process.create_time() - float(tags.get("owner.started", 0))) < 1
+    return time.time() - float(tags.get("heartbeat", 0)) < _SILENT_S
+
+

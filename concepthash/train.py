@@ -1,0 +1,212 @@
+"""Training one trial: plain Python and PyTorch, the same in a debugger as on a cluster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from concepthash.build import (
+    build_model,
+    build_optimizer,
+    loss_weights,
+    open_images,
+    resolve_precision,
+)
+from concepthash.checkpoint import Checkpoints
+from concepthash.data.cache import Pixels, load_pixels
+from concepthash.data.loader import Batch, evaluation_batches, training_batches
+from concepthash.data.split import validation_part
+from concepthash.data.transforms import evaluation_transform, normalize, training_transform
+from concepthash.errors import TrainingError
+from concepthash.losses import Losses, attention_overlap, concept_hash_losses
+from concepthash.model import ConceptHash, Outputs
+from concepthash.plan import Trial
+from concepthash.retrieval import mean_average_precision, quantization_error
+
+Report = Callable[[dict[str, float]], None]
+
+
+class Encoded(NamedTuple):
+    """What the model makes of a list of images."""
+
+    codes: Tensor
+    """(B, K) before the sign."""
+    labels: Tensor
+    """(B,) int64."""
+    attention: Tensor
+    """(B, M, N) each concept's attention over the patches, averaged over heads."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into the image set, int64."""
+
+    training: np.ndarray
+    validation: np.ndarray
+    database: np.ndarray
+    """Training and validation part together: what queries search."""
+    queries: np.ndarray
+
+
+def train(
+    trial: Trial,
+    report: Report,
+    checkpoints: Checkpoints,
+    *,
+    device: str = "cpu",
+    workers: int = 0,
+) -> None:
+    """Trains `trial`, going on from its latest checkpoint if it has one.
+
+    `report` gets the metrics of every epoch: `epoch` (from 1), `lr`, `train/...`, every few
+    epochs `val/map`, and with the last epoch `test/...`, evaluated once. After each epoch a
+    checkpoint is saved first; with the last one `codes.safetensors` is left beside it. Raises
+    InputError for input that cannot be used, TrainingError when the loss is no number.
+    """
+    run = _Run(trial, device, workers)
+    done = checkpoints.load(run.model, run.optimizer)
+    run.schedule.last_epoch = done * run.steps_per_epoch
+    for epoch in range(done + 1, trial.spec.epochs + 1):
+        metrics = {"epoch": float(epoch), **run.train_epoch(epoch)}
+        last = epoch == trial.spec.epochs
+        if len(run.split.validation) and (last or epoch % trial.spec.validate_every == 0):
+            metrics |= run.validate()
+        if last:
+            tested, tensors = run.test()
+            metrics |= tested
+            checkpoints.write("codes", tensors)
+        checkpoints.save(epoch, run.model, run.optimizer)
+        report(metrics)
+
+
+class _Run:
+    """Everything a trial needs while it trains."""
+
+    def __init__(self, trial: Trial, device: str, workers: int) -> None:
+        spec = trial.spec
+        self.trial, self.device = trial, device
+        self.loading = {"workers": workers, "pin_memory": device.startswith("cuda")}
+        images = open_images(trial.dataset)
+        self.pixels: Pixels = load_pixels(images, spec.backbone.image_size)
+        self.labels = images.labels
+        self.split = split_images(images.labels, images.is_train, spec.validation_share, trial.seed)
+        model, mean, std = build_model(trial, images.class_names)
+        self.model: ConceptHash = model.to(device)
+        self.mean, self.std = mean.to(device), std.to(device)
+        self.augment = training_transform(spec.augmentation, spec.backbone.image_size)
+        self.crop = evaluation_transform(spec.backbone.image_size)
+        self.dtype = resolve_precision(spec.precision, device)
+        count = len(self.split.training)
+        # As many batches as the loader makes: a last batch of one image is left out.
+        self.steps_per_epoch = max(1, math.ceil(count / spec.batch_size) - (count % spec.batch_size == 1))
+        self.optimizer, self.schedule = build_optimizer(
+            spec.optimizer, self.model, epochs=spec.epochs, steps_per_epoch=self.steps_per_epoch
+        )
+
+    def train_epoch(self, epoch: int) -> dict[str, float]:
+        spec, model = self.trial.spec, self.model
+        weights = loss_weights(spec.loss)
+        batches = training_batches(
+            self.pixels,
+            self.labels,
+            self.split.training,
+            self.augment,
+            batch_size=spec.batch_size,
+            seed=self.trial.seed,
+            epoch=epoch,
+            **self.loading,
+        )
+        model.train()
+        learning_rate = self.schedule.get_last_lr()[0]
+        sums = torch.zeros(len(Losses._fields), device=self.device)
+        steps = 0
+        for images, labels in self._on_device(batches):
+            losses = concept_hash_losses(
+                self._forward(images),
+                labels,
+                weights=weights,
+                scale=spec.loss.scale,
+                margin=spec.loss.margin,
+            )
+            self.optimizer.zero_grad(set_to_none=True)
+            losses.total.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            sums += torch.stack([loss.detach() for loss in losses])
+            steps += 1
+        means = dict(zip(Losses._fields, (sums / steps).tolist(), strict=True))
+        if not math.isfinite(means["total"]):
+            raise TrainingError(
+                f"the loss is {means['total']} in epoch {epoch} of {spec.epochs}"
+                f" (learning rate {learning_rate:.3g}); a lower optimizer.lr usually helps"
+            )
+        return {"lr": learning_rate} | {f"train/{name}": mean for name, mean in means.items()}
+
+    def validate(self) -> dict[str, float]:
+        """The validation part searches the images that train the model."""
+        queries, database = self.encode(self.split.validation), self.encode(self.split.training)
+        return {"val/map": _map(queries, database)}
+
+    def test(self) -> tuple[dict[str, float], dict[str, Tensor]]:
+        """The metrics of the test queries, and the tensors to compute any other from."""
+        queries, database = self.encode(self.split.queries), self.encode(self.split.database)
+        metrics = {
+            "test/map": _map(queries, database),
+            "test/quantization_error": quantization_error(queries.codes),
+            "test/attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
+        }
+        tensors = {
+            "query_codes": queries.codes,
+            "query_labels": queries.labels,
+            "query_index": torch.from_numpy(self.split.queries),
+            "query_attention": queries.attention.half(),
+            "database_codes": database.codes,
+            "database_labels": database.labels,
+            "database_index": torch.from_numpy(self.split.database),
+        }
+        return metrics, tensors
+
+    @torch.no_grad()
+    def encode(self, indices: np.ndarray) -> Encoded:
+        self.model.eval()
+        batches = evaluation_batches(self.pixels, self.labels, indices, self.crop, **self.loading)
+        codes, labels, attention = [], [], []
+        for images, batch_labels in self._on_device(batches):
+            outputs = self._forward(images)
+            codes.append(outputs.codes.float().cpu())
+            labels.append(batch_labels.cpu())
+            attention.append(outputs.concept_attention.mean(dim=1).cpu())
+        return Encoded(torch.cat(codes), torch.cat(labels), torch.cat(attention))
+
+    def _forward(self, images: Tensor) -> Outputs:
+        images = normalize(images, self.mean, self.std)
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            outputs: Outputs = self.model(images)
+        return outputs
+
+    def _on_device(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for images, labels in batches:
+            yield (
+                images.to(self.device, non_blocking=True),
+                labels.to(self.device, non_blocking=True),
+            )
+
+
+def split_images(
+    labels: np.ndarray, is_train: np.ndarray, validation_share: float, seed: int
+) -> Split:
+    """Protocol `paper`: queries are the test images, the database is the training set."""
+    database = np.flatnonzero(is_train)
+    held_out = validation_part(labels[database], validation_share, seed)
+    return Split(database[~held_out], database[held_out], database, np.flatnonzero(~is_train))
+
+
+def _map(queries: Encoded, database: Encoded) -> float:
+    return mean_average_precision(queries.codes, queries.labels, database.codes, database.labels)

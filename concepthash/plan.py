@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from concepthash.errors import InputError
 from concepthash.spec import DatasetSpec, GridTable, SearchTable, StudySpec, TrialSpec, changed
-from concepthash.spec.trial import is_path
+from concepthash.spec.trial import Spec, is_path
 
 DIGEST_FORMAT = 1
 """Bumped when a default or a computation changes so that old numbers no longer hold."""
 
 
-@dataclass(frozen=True)
-class Trial:
+class Trial(Spec):
     """One fully resolved configuration, trained once."""
 
     dataset: DatasetSpec
     spec: TrialSpec
     seed: int
-    protocol: str = "paper"
+    protocol: Literal["paper"] = "paper"
 
     @cached_property
     def digest(self) -> str:
@@ -39,8 +39,6 @@ class Trial:
             "trial": _names_for_paths(self.spec.model_dump(mode="json", exclude_defaults=True)),
             "seed": self.seed,
         }
-        if self.protocol != "paper":
-            content["protocol"] = self.protocol
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
@@ -90,6 +88,11 @@ class Plan:
         every = (trial for table in self.tables for cell in table.cells for trial in cell.trials)
         return {trial.digest: trial for trial in every}
 
+    @property
+    def baseline(self) -> Trial:
+        """The baseline with the study's first seed: what a search starts from."""
+        return seeded(self.study, {})[0]
+
 
 def make_plan(study: StudySpec) -> Plan:
     """Resolves every cell. Raises InputError where two trials differ in a path alone."""
@@ -114,7 +117,81 @@ def make_plan(study: StudySpec) -> Plan:
 def seeded(study: StudySpec, changes: dict[str, Any]) -> tuple[Trial, ...]:
     """The trials of one combination, one a seed."""
     spec = changed(study.baseline, changes)
-    return tuple(Trial(study.dataset, spec, seed, study.protocol) for seed in study.seeds)
+    return tuple(
+        Trial(dataset=study.dataset, spec=spec, seed=seed, protocol=study.protocol)
+        for seed in study.seeds
+    )
+
+
+def find_trial(plan: Plan, digest: str) -> Trial:
+    """The trial whose digest begins so. Raises InputError unless it is exactly one."""
+    found = [trial for known, trial in plan.trials.items() if known.startswith(digest)]
+    if len(found) != 1:
+        what = "no trial" if not found else f"{len(found)} trials"
+        raise InputError(f"--id {digest}: {what} of {plan.study.name} begin so; see `plan`")
+    return found[0]
+
+
+def missing_inputs(plan: Plan) -> list[Path]:
+    """Files and folders that the study names and that are not there."""
+    dataset = plan.study.dataset
+    named = [dataset.root] if dataset.name != "paperbirds" and dataset.root else []
+    named += [path for trial in plan.trials.values() for path in trial.files()]
+    return [path for path in dict.fromkeys(named) if not path.exists()]
+
+
+def describe(plan: Plan, done: Collection[str]) -> dict[str, Any]:
+    """The plan as plain data; `done` holds the digests of finished trials."""
+    grids = [
+        {
+            "name": table.table.name,
+            "title": table.table.title,
+            "metric": table.table.metric,
+            "cells": [
+                {
+                    "row": cell.row,
+                    "column": cell.column,
+                    "trials": [trial.digest for trial in cell.trials],
+                }
+                for cell in table.cells
+            ],
+        }
+        for table in plan.tables
+    ]
+    searches = [
+        {
+            "name": table.name,
+            "title": table.title,
+            "metric": table.metric,
+            "search": table.search.model_dump(mode="json"),
+            "cells": [],
+        }
+        for table in plan.searches
+    ]
+    trials = [
+        {"digest": digest, "seed": trial.seed, "done": digest in done}
+        for digest, trial in plan.trials.items()
+    ]
+    return {"study": plan.study.name, "tables": grids + searches, "trials": trials}
+
+
+def as_text(plan: Plan, done: Collection[str]) -> str:
+    """The plan for people: a line a cell, with its digests; finished ones are marked."""
+    lines = [f"{plan.study.name}: {plan.study.title}".rstrip(": ")]
+    for table in plan.tables:
+        lines += ["", f"table {table.table.name} ({table.table.metric})"]
+        width = max(len(f"{cell.row} | {cell.column}") for cell in table.cells)
+        for cell in table.cells:
+            marks = [
+                f"{trial.digest}{'*' if trial.digest in done else ' '}" for trial in cell.trials
+            ]
+            lines.append(f"  {f'{cell.row} | {cell.column}':<{width}}  {' '.join(marks)}".rstrip())
+    for search in plan.searches:
+        lines += ["", f"search {search.name}: {search.search.trials} trials over"]
+        lines += [f"  {name}" for name in search.search.space]
+    finished = sum(digest in done for digest in plan.trials)
+    lines += ["", f"{len(plan.trials)} distinct trials, {finished} done (*)"]
+    return "\n".join(lines)
 
 
 def _refuse_equal_names(plan: Plan) -> None:

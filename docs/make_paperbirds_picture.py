@@ -12,8 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from concepthash.data.paperbirds import Paperbirds, Species, draw_image, species_of
 
-SETTINGS = Paperbirds(species=240, families=12, size=320, difficulty="easy", seed=8)
-SIBLINGS = Paperbirds(species=240, families=12, difficulty="hard", seed=8)
+SETTINGS = Paperbirds(species=240, families=12, size=320, difficulty="easy", seed=14)
+SIBLINGS = Paperbirds(species=240, families=12, difficulty="hard", seed=14)
 SHOWN = ("warbler", "owl", "hummingbird", "parrot", "kingfisher")
 GAP, CAPTION, FONT_SIZE = 20, 84, 21
 PAPER, INK = (255, 255, 255), (58, 60, 66)
@@ -37,24 +37,30 @@ def main() -> None:
                 (x + side / 2, y + side + 8), _broken(species), fill=INK, font=font,
                 anchor="ma", align="center",
             )  # fmt: skip
-    sheet.quantize(256, dither=Image.Dither.NONE)
     sheet.save(Path(__file__).parent / "paperbirds.png", optimize=True)
 
 
 def _pair(family: str) -> tuple[Species, Species]:
-    """Two siblings that differ in one attribute, that one in a pattern if there are such."""
+    """Two siblings that differ in one attribute, on a part that is large in a small picture."""
     siblings = [species for species in species_of(SIBLINGS) if species.family == family]
     pairs = [
-        (a, b) for a, b in combinations(siblings, 2)
+        (a, b)
+        for a, b in combinations(siblings, 2)
         if len(set(a.attributes) ^ set(b.attributes)) == 2
-    ]  # fmt: skip
+    ]
     return max(pairs, key=_shown_well)
 
 
 def _shown_well(pair: tuple[Species, Species]) -> int:
-    patterns = [sum(value in ("stripe", "bar", "spot") for _, value in s.attributes) for s in pair]
-    large = sum(p in ("wing", "crown", "breast", "back") for s in pair for p, _ in s.attributes)
-    return 3 * min(patterns) + 2 * max(patterns) + large
+    differing = {part for part, _ in set(pair[0].attributes) ^ set(pair[1].attributes)}
+    score = 4 * len(differing & {"crown", "wing", "breast"})
+    for species in pair:
+        attributes = dict(species.attributes)
+        score += 3 * (attributes.get("wing") in ("stripe", "bar", "spot"))
+        score += attributes.get("wing") in ("red", "yellow", "blue", "orange")
+        score += attributes.get("crown") in ("red", "yellow", "blue", "orange")
+        score -= sum(value in ("grey", "brown", "violet") for value in attributes.values())
+    return score
 
 
 def _broken(species: Species) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import open_clip
@@ -37,7 +39,7 @@ def open_clip_embeddings(
             f" give none or one of: {', '.join(tags) or '(open_clip knows no tag of it)'}"
         )
     try:
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), _without_warnings():
             torch.manual_seed(0)  # an untrained tower is to be the same for every trial
             tower = open_clip.create_model(
                 model, pretrained=None if pretrained == "none" else pretrained
@@ -56,6 +58,18 @@ def open_clip_embeddings(
         for prompt in prompts
     ]
     return F.normalize(torch.stack(of_prompts).mean(0), dim=-1)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """open_clip warns on the root logger of what was asked for: an untrained tower."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def _chunks(items: Sequence[str], size: int) -> list[Sequence[str]]:

@@ -6,19 +6,36 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-from timm.models import register_model
-from timm.models.vision_transformer import VisionTransformer
+from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
+from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
 OPEN_CLIP_CONFIGS = Path(__file__).with_name("open_clip_configs")
 open_clip.add_model_config(OPEN_CLIP_CONFIGS)
 
+# timm finds these beside the function that it registers.
+default_cfgs = generate_default_cfgs(
+    {
+        "vit_paperbirds_patch8_64.untrained": {
+            "num_classes": 0,
+            "input_size": (3, 64, 64),
+            "mean": (0.5, 0.5, 0.5),
+            "std": (0.25, 0.25, 0.25),
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+        }
+    }
+)
+
 
 @register_model
 def vit_paperbirds_patch8_64(pretrained: bool = False, **kwargs: Any) -> VisionTransformer:
-    """A ViT for the embedded data set: 64 px, patch 8, 4 blocks of width 128. No weights yet."""
-    if pretrained:
-        raise ValueError("vit_paperbirds_patch8_64 has no pretrained weights; set weights: none")
-    for key in ("pretrained_cfg", "pretrained_cfg_overlay", "cache_dir"):
-        kwargs.pop(key, None)
+    """A ViT for the embedded data set: 64 px, patch 8, 4 blocks of width 128."""
     sizes = {"img_size": 64, "patch_size": 8, "embed_dim": 128, "depth": 4, "num_heads": 4}
-    return VisionTransformer(**{**sizes, "pre_norm": True, **kwargs})
+    model: VisionTransformer = build_model_with_cfg(
+        VisionTransformer,
+        "vit_paperbirds_patch8_64",
+        pretrained,
+        pretrained_filter_fn=checkpoint_filter_fn,
+        **{**sizes, "pre_norm": True, **kwargs},
+    )
+    return model

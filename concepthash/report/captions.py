@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from concepthash.plan import Plan
-from concepthash.report.figures import numeric_columns
 from concepthash.report.search import SELECT_BY, SearchResult
-from concepthash.report.tables import FINISHED, CellResult, GridResult
+from concepthash.report.tables import CellResult, GridResult, numeric_columns
 from concepthash.report.words import (
     counted,
     dataset_name,
     direction,
-    mean_and_std,
     metric_name,
     plural,
     protocol_short,
     sentence,
 )
+from concepthash.spec import GridTable, SearchTable
 
 
-def grid_title(result: GridResult) -> str:
-    return result.table.title or result.table.name.replace("_", " ").replace("-", " ").capitalize()
-
-
-def search_title(result: SearchResult) -> str:
-    return result.table.title or result.table.name.replace("_", " ").replace("-", " ").capitalize()
+def title(table: GridTable | SearchTable) -> str:
+    return table.title or table.name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def grid_caption(plan: Plan, result: GridResult) -> str:
@@ -53,8 +48,7 @@ def grid_caption(plan: Plan, result: GridResult) -> str:
 
 def tex_caption(plan: Plan, result: GridResult) -> str:
     """The caption of a paper's table: its title first, and nothing about what it leaves out."""
-    title = sentence(grid_title(result))
-    return f"{title} {grid_caption(plan, result)}".split(" Δ: ")[0]
+    return f"{sentence(title(result.table))} {grid_caption(plan, result)}".split(" Δ: ")[0]
 
 
 def search_caption(plan: Plan, result: SearchResult) -> str:
@@ -77,7 +71,7 @@ def grid_figure_caption(result: GridResult) -> str:
     empty = [cell for cell in result.cells if cell.summary is None]
     if numeric_columns(result):
         parts = [
-            "Marks: means; bars: ± one standard deviation; faint dots: single seeds",
+            "Marks: means; bars: ± one standard deviation; dots beside them: single seeds",
             "Hollow mark: not all seeds finished" if hollow else "",
             f"Without a value: {'; '.join(map(_place, empty))}" if empty else "",
         ]
@@ -95,23 +89,10 @@ def curves_caption(count: int, has_baseline: bool) -> str:
     lines = f"Means over seeds of {plural(count, 'configuration')}, by epoch"
     blue = "; blue: the baseline, with the range of its seeds" if has_baseline else ""
     return (
-        f"{lines}{blue}. A configuration's training loss is weighted by its own loss weights, so"
+        f"{lines}{blue}. A configuration’s training loss is weighted by its own loss weights, so"
         " the left panel compares shapes, not heights."
     )
 
 
 def _place(cell: CellResult) -> str:
     return f"{cell.row} × {cell.column} ({', '.join(cell.troubles)})"
-
-
-def baseline_comparison(result: GridResult | None) -> str:
-    """The baseline's numbers for the reader of a search, if a table holds them."""
-    if result is None:
-        return ""
-    for cell in result.cells:
-        if cell.is_baseline and cell.summary:
-            text = mean_and_std(cell.summary, result.table.metric)
-            return f"For comparison, the baseline: {text} (n={cell.summary.n})."
-    return ""
-
-

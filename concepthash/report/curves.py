@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from concepthash.plan import Plan
-from concepthash.report.tables import baseline_trials
+from concepthash.report.tables import baseline_trials, typed
 
+COLUMNS = {"digest": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}
 METRICS = {"train/total": "training loss", "val/map": "validation mAP@all (%)"}
 
 
@@ -31,6 +32,7 @@ def training_curves(plan: Plan, history: pl.DataFrame, metric: str) -> list[Curv
     for table in plan.tables:
         for cell in table.cells:
             groups.setdefault(tuple(trial.digest for trial in cell.trials), cell.row)
+    history = typed(history, COLUMNS)
     finite = history.filter((pl.col("metric") == metric) & pl.col("value").is_finite())
     found = [
         curve

@@ -107,4 +107,6 @@ def markdown(text: str) -> str:
     text = re.sub(r"^([+-])", r"\\\1", text)
     # A number and a dot at the start would be a list; an address or @name a link.
     text = re.sub(r"^(\d+)([.)])(?=\s|$)", r"\1\\\2", text)
-    return re.sub(r"(://|www\.|@(?=\w))", lambda found: f"{found[0][0]}&#8203;{found[0][1:]}", text)
+    return re.sub(
+        r"(://|www\.|(?<!\w)@(?=\w))", lambda found: f"{found[0][0]}&#8203;{found[0][1:]}", text
+    )

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from concepthash.report.curves import METRICS as CURVES
 from concepthash.report.curves import Curve
-from concepthash.report.tables import CellResult, GridResult
+from concepthash.report.tables import CellResult, GridResult, numeric_columns
 from concepthash.report.words import arrow, field_name, metric_name, note, number, scaled
 
 # Okabe and Ito's palette, without the yellow that white paper swallows.
@@ -114,19 +114,6 @@ def pdf(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def numeric_columns(result: GridResult) -> tuple[str, list[float]] | None:
-    """The one field that the columns vary and its numbers, or None."""
-    changes = [column.changes for column in result.table.columns]
-    fields = {field for change in changes for field in change}
-    if len(changes) < 2 or len(fields) != 1 or not all(changes):
-        return None
-    field = fields.pop()
-    values = [change[field] for change in changes]
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
-        return None
-    return field, [float(value) for value in values]
-
-
 # --- dots ----------------------------------------------------------------------------------
 
 
@@ -186,46 +173,62 @@ def _lines(result: GridResult, numbers: tuple[str, list[float]]) -> Figure:
     figure = Figure(figsize=(WIDTH, max(2.8, 0.9 + 0.2 * len(result.rows))), layout="constrained")
     axes = figure.subplots()
     axes.grid(axis="y")
-    if min(values) > 0 and max(values) / min(values) >= 4:
+    low, high = min(values), max(values)
+    is_log = low > 0 and high / low >= 4
+    if is_log:
         axes.set_xscale("log", base=2)
     ends: list[tuple[float, float, str, str]] = []
     for index, cells in enumerate(result.in_rows()):
         color, marker = COLORS[index % len(COLORS)], MARKERS[index % len(MARKERS)]
-        pairs = sorted(zip(values, cells, strict=True), key=lambda pair: pair[0])
-        points = [(x, cell) for x, cell in pairs if cell.summary is not None]
+        # Side by side where the rows would hide each other.
+        aside = (index - (len(result.rows) - 1) / 2) * min(0.016, 0.1 / len(result.rows))
+        moved = [_moved(x, aside, low, high, is_log) for x in values]
+        points = sorted((x, at) for at, x in enumerate(moved))
         # A gap in the line where a cell has no value.
-        means = [scaled(c.summary.mean, metric) if c.summary else float("nan") for _, c in pairs]
-        axes.plot([x for x, _ in pairs], means, color=color, linewidth=1.5, zorder=2)
-        for x, cell in points:
-            _point(axes, x, cell, metric, color, marker)
-        if points and (last := points[-1][1].summary) is not None:
-            ends.append((points[-1][0], scaled(last.mean, metric), result.rows[index], color))
+        summaries = [cells[at].summary for _, at in points]
+        means = [scaled(s.mean, metric) if s else float("nan") for s in summaries]
+        axes.plot([x for x, _ in points], means, color=color, linewidth=1.5, zorder=2)
+        for x, at in points:
+            beside = _moved(x, 0.007, low, high, is_log)
+            _point(axes, (x, beside), cells[at], metric, color, marker)
+        drawn = [(x, y) for (x, _), y in zip(points, means, strict=True) if y == y]
+        if drawn:
+            ends.append((*drawn[-1], result.rows[index], color))
     ticks = {value: f"{value:g}" for value in sorted(values)}
     axes.set_xticks(list(ticks), list(ticks.values()))
     axes.set_xticks([], minor=True)
     axes.set_xlabel(field_name(field))
-    axes.set_ylabel(_axis_label(metric))
-    axes.margins(x=0.05, y=0.08)
+    axes.set_title(_axis_label(metric), loc="left")
+    axes.margins(x=0.04, y=0.08)
     _end_labels(axes, ends, figure.get_figheight())
     return figure
 
 
+def _moved(x: float, share: float, low: float, high: float, is_log: bool) -> float:
+    """x to the right by a share of the axis."""
+    return x * (high / low) ** share if is_log else x + (high - low) * share
+
+
 def _point(
-    axes: Axes, x: float, cell: CellResult, metric: str, color: str, marker: str
+    axes: Axes,
+    xs: tuple[float, float],
+    cell: CellResult,
+    metric: str,
+    color: str,
+    marker: str,
 ) -> None:
     if cell.summary is None:
         return
     mean, std = (scaled(v, metric) for v in (cell.summary.mean, cell.summary.std or 0.0))
-    axes.errorbar([x], [mean], [std], color=color, linewidth=1.1, capsize=2.5, zorder=3)
+    x, beside = xs
+    axes.errorbar([x], [mean], [std], color=color, linewidth=1.1, zorder=3)
     seeds = [scaled(value, metric) for value in cell.by_seed().values()]
-    axes.scatter([x] * len(seeds), seeds, s=7, color=color, alpha=0.4, linewidth=0, zorder=3)
+    axes.scatter([beside] * len(seeds), seeds, s=6, color=color, alpha=0.6, linewidth=0, zorder=3)
     face = color if cell.complete else "white"
-    axes.scatter([x], [mean], s=24, marker=marker, color=face, edgecolor=color, zorder=4)
+    axes.scatter([x], [mean], s=22, marker=marker, color=face, edgecolor=color, zorder=4)
 
 
-def _end_labels(
-    axes: Axes, ends: Sequence[tuple[float, float, str, str]], height: float
-) -> None:
+def _end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]], height: float) -> None:
     """Each line's name at its right end, moved apart where they would overlap."""
     low, high = axes.get_ylim()
     gap = (high - low) * 0.15 / (height - 0.6)
@@ -262,7 +265,7 @@ def _curves(axes: Axes, metric: str, curves: Sequence[Curve]) -> None:
                       textcoords="offset points", va="center", annotation_clip=False)  # fmt: skip
     axes.set_xlabel("epoch")
     axes.set_title(CURVES[metric], loc="left")
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
     axes.margins(x=0.02)
 
 

@@ -61,7 +61,7 @@ def progress(
     # A trial may finish without the value that one table asks for and still be done.
     known = dict(trials.select("digest", "status").iter_rows())
     statuses = [known.get(digest, MISSING) for digest in plan.trials]
-    seconds = trials["duration_s"].drop_nulls().sum()
+    seconds = float(trials["duration_s"].sum() or 0)
     devices = ", ".join(trials["device"].drop_nulls().unique().sort())
     return Progress(
         cells_done=sum(cell.complete for cell in cells),
@@ -82,7 +82,9 @@ def trial_lines(plan: Plan, trials: pl.DataFrame) -> list[TrialLine]:
         for cell in table.cells:
             column = f" × {cell.column}" if len(table.table.columns) > 1 else ""
             for trial in cell.trials:
-                places.setdefault(trial.digest, []).append(f"{table.table.name}: {cell.row}{column}")
+                places.setdefault(trial.digest, []).append(
+                    f"{table.table.name}: {cell.row}{column}"
+                )
     runs = {run["digest"]: run for run in trials.iter_rows(named=True)}
     names = {search.name for search in plan.searches}
     lines = []

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from concepthash.report.tables import FINISHED, troubles
+from concepthash.plan import Plan
+from concepthash.report.statistics import Summary, summarize
+from concepthash.report.tables import FINISHED, baseline_trials, outcomes, troubles
 from concepthash.spec import SearchTable
 
 SELECT_BY = "val/map"
@@ -29,11 +32,18 @@ class SearchResult:
     best: tuple[SearchRow, ...]
     counts: dict[str, int]
     """Sampled trials by status; finished first."""
+    baseline: tuple[Summary | None, ...]
+    """The baseline's metrics, where its trials stand in the study."""
+    baseline_values: tuple[str, ...]
     frame: pl.DataFrame
     """All sampled trials, ranked ones first."""
 
+    @property
+    def has_baseline(self) -> bool:
+        return any(self.baseline)
 
-def search_result(table: SearchTable, trials: pl.DataFrame) -> SearchResult:
+
+def search_result(plan: Plan, table: SearchTable, trials: pl.DataFrame) -> SearchResult:
     """Ranks the finished trials that `table` sampled; `trials` as from tables.prepared.
 
     Pruned trials stopped at another epoch than the finished ones, so they are counted, not ranked.
@@ -42,19 +52,16 @@ def search_result(table: SearchTable, trials: pl.DataFrame) -> SearchResult:
     metrics = tuple(dict.fromkeys((SELECT_BY, "test/map", table.metric)))
     mine = trials.filter(pl.col("table") == table.name)
     ranked = pl.when(pl.col("status") == FINISHED).then(SELECT_BY)
-    frame = (
-        mine.select(
-            pl.lit(table.name).alias("table"),
-            ranked.rank("min", descending=True).cast(pl.Int64).alias("rank"),
-            "digest",
-            "run_id",
-            "status",
-            "seed",
-            *(_field(mine, name).alias(name) for name in fields),
-            *metrics,
-        )
-        .sort("rank", "digest", nulls_last=True)
-    )
+    frame = mine.select(
+        pl.lit(table.name).alias("table"),
+        ranked.rank("min", descending=True).cast(pl.Int64).alias("rank"),
+        "digest",
+        "run_id",
+        "status",
+        "seed",
+        *(_field(mine, name).alias(name) for name in fields),
+        *metrics,
+    ).sort("rank", "digest", nulls_last=True)
     shown = frame.filter(pl.col("rank").is_not_null()).head(table.search.show)
     best = tuple(
         SearchRow(
@@ -67,19 +74,39 @@ def search_result(table: SearchTable, trials: pl.DataFrame) -> SearchResult:
     )
     statuses = mine["status"].to_list()
     counts = {FINISHED: statuses.count(FINISHED), **troubles(statuses)}
-    return SearchResult(table, fields, metrics, best, counts, frame)
+    usual = baseline_trials(plan.study, {})
+    own = usual[0].parameters()
+    known = [trial for trial in usual if trial.digest in plan.trials]
+    baseline = tuple(
+        summarize(outcomes(trials, known, metric)["value"].drop_nulls().to_list())
+        for metric in metrics
+    )
+    values = tuple(_short(_own(own, name, _parts(mine, name))) for name in fields)
+    return SearchResult(table, fields, metrics, best, counts, baseline, values, frame)
+
+
+def _parts(frame: pl.DataFrame, name: str) -> list[str]:
+    """Of a field that is a mapping (language): its parts that differ, or else the first alone."""
+    parts = [column for column in frame.columns if column.startswith(f"params/{name}.")]
+    varied = [part for part in parts if frame[part].drop_nulls().n_unique() > 1]
+    return varied or [part for part in parts if part.endswith(".source")] or parts[:1]
 
 
 def _field(frame: pl.DataFrame, name: str) -> pl.Expr:
-    """The field's parameter; of a field with parts (language), its parts as `part = value`."""
-    own = f"params/{name}"
-    parts = [column for column in frame.columns if column.startswith(f"{own}.")]
-    shown = [pl.lit(part.removeprefix(f"{own}.")) + " = " + pl.col(part) for part in parts]
-    joined = pl.concat_str(shown, separator=", ", ignore_nulls=True) if shown else pl.lit("")
-    joined = pl.when(joined != "").then(joined)
-    if own not in frame.columns:
-        return joined
-    return pl.coalesce(pl.col(own).cast(pl.String), joined)
+    """The field's own parameter, or else its parts."""
+    shown = [pl.col(column) for column in [f"params/{name}"] if column in frame.columns]
+    if parts := _parts(frame, name):
+        joined = pl.concat_str(parts, separator=", ", ignore_nulls=True)
+        shown.append(pl.when(joined != "").then(joined))
+    return pl.coalesce(shown).cast(pl.String) if shown else pl.lit(None, dtype=pl.String)
+
+
+def _own(parameters: Mapping[str, object], name: str, parts: Sequence[str]) -> str | None:
+    """The same of one trial's parameters."""
+    if name in parameters:
+        return str(parameters[name])
+    found = [parameters.get(part.removeprefix("params/")) for part in parts]
+    return ", ".join(str(value) for value in found if value is not None) or None
 
 
 def _short(value: str | None) -> str:

@@ -10,14 +10,14 @@ import polars as pl
 
 from concepthash.plan import Plan, TablePlan, Trial, seeded
 from concepthash.report.statistics import Mark, Summary, marks, paired_difference, summarize
-from concepthash.report.words import as_shown
+from concepthash.report.words import as_shown, field_name
 from concepthash.spec import LOWER_IS_BETTER, METRICS, GridTable, StudySpec
 
 FINISHED, MISSING, NO_VALUE = "finished", "missing", "no value"
 TROUBLES = ("failed", "interrupted", "pruned", "running", MISSING, NO_VALUE)
 """Why a trial adds nothing to its cell, in the order in which notes list it."""
 
-COLUMNS = {
+COLUMNS: dict[str, type[pl.DataType]] = {
     "digest": pl.String,
     "run_id": pl.String,
     "status": pl.String,
@@ -57,6 +57,10 @@ class CellResult:
         return all(status == FINISHED for status in self.statuses)
 
     @property
+    def n(self) -> int:
+        return self.summary.n if self.summary else 0
+
+    @property
     def troubles(self) -> dict[str, int]:
         return troubles(self.statuses)
 
@@ -81,6 +85,17 @@ class GridResult:
         return [[self.cell(row, column) for column in self.columns] for row in self.rows]
 
     @property
+    def one_column(self) -> bool:
+        """Whether the columns vary nothing, so that the metric is all there is to head them."""
+        return len(self.table.columns) == 1 and not self.table.columns[0].changes
+
+    @property
+    def row_head(self) -> str:
+        """The field that the rows vary, if it is one."""
+        fields = {field for row in self.table.rows for field in row.changes}
+        return field_name(fields.pop()) if len(fields) == 1 else "Variant"
+
+    @property
     def has_deltas(self) -> bool:
         return any(cell.delta for cell in self.cells)
 
@@ -93,16 +108,19 @@ def troubles(statuses: Iterable[str]) -> dict[str, int]:
 
 
 def prepared(trials: pl.DataFrame) -> pl.DataFrame:
-    """The frame with every column that the report reads; absent ones are null."""
-    absent = [
-        pl.lit(None, dtype=kind).alias(name)
-        for name, kind in COLUMNS.items()
-        if name not in trials.columns
-    ]
-    return trials.with_columns(*absent).with_columns(
+    """The frame with every column that the report reads, typed; absent ones are null."""
+    return typed(trials, COLUMNS).with_columns(
         # NaN and infinity are no results.
-        pl.when(pl.col(name).cast(pl.Float64).is_finite()).then(pl.col(name)).alias(name)
+        pl.when(pl.col(name).is_finite()).then(name).alias(name)
         for name in METRICS
+    )
+
+
+def typed(frame: pl.DataFrame, columns: Mapping[str, type[pl.DataType]]) -> pl.DataFrame:
+    """The frame with these columns, cast; an empty frame may come without any."""
+    return frame.with_columns(
+        pl.col(name).cast(kind) if name in frame.columns else pl.lit(None, kind).alias(name)
+        for name, kind in columns.items()
     )
 
 
@@ -113,7 +131,7 @@ def outcomes(trials: pl.DataFrame, planned: Iterable[Trial], metric: str) -> pl.
         schema={"digest": pl.String, "seed": pl.Int64},
         orient="row",
     )
-    found = trials.select("digest", "status", pl.col(metric).cast(pl.Float64).alias("value"))
+    found = trials.select("digest", "status", pl.col(metric).alias("value"))
     done = pl.col("status") == FINISHED
     return (
         wanted.join(found, on="digest", how="left", maintain_order="left")
@@ -189,6 +207,19 @@ def _marked(cells: list[CellResult], metric: str) -> list[CellResult]:
     return [replace(cell, mark=mark) for cell, mark in zip(cells, ranks, strict=True)]
 
 
+def numeric_columns(result: GridResult) -> tuple[str, list[float]] | None:
+    """The one field that the columns vary and its numbers, or None."""
+    changes = [column.changes for column in result.table.columns]
+    fields = {field for change in changes for field in change}
+    if len(changes) < 2 or len(fields) != 1 or not all(changes):
+        return None
+    field = fields.pop()
+    values = [change[field] for change in changes]
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
+        return None
+    return field, [float(value) for value in values]
+
+
 def tidy(result: GridResult) -> pl.DataFrame:
     """A row a cell, numbers unrounded and in the metric's own unit (mAP from 0 to 1)."""
     return pl.DataFrame([_tidy_row(result.table, cell) for cell in result.cells]).with_columns(
@@ -207,7 +238,7 @@ def _tidy_row(table: GridTable, cell: CellResult) -> dict[str, object]:
         "metric": table.metric,
         "mean": summary.mean if summary else None,
         "std": summary.std if summary else None,
-        "n": summary.n if summary else 0,
+        "n": cell.n,
         "planned": cell.planned,
         "failed": counts.get("failed", 0),
         "missing": counts.get(MISSING, 0),

@@ -11,7 +11,7 @@ from concepthash.report.statistics import Summary
 from concepthash.spec import LOWER_IS_BETTER, METRICS, DatasetSpec, StudySpec, TrialSpec
 from concepthash.spec.trial import is_path
 
-FIELDS = {"num_bits": "code length K (bits)", "num_concepts": "number of concepts M"}
+FIELDS = {"num_bits": "Code length K (bits)", "num_concepts": "Number of concepts M"}
 
 
 # --- numbers -------------------------------------------------------------------------------
@@ -58,6 +58,12 @@ def note(n: int, planned: int, troubles: Mapping[str, int]) -> str:
     return next(iter(troubles)) if len(troubles) == 1 else counted(troubles)
 
 
+def difference(delta: Summary, n: int, metric: str) -> str:
+    """`Δ −1.2 ± 0.8`, and over how many seeds if not over all n of the cell."""
+    pairs = f" ({plural(delta.n, 'pair')})" if delta.n < n else ""
+    return f"Δ {mean_and_std(delta, metric, sign=True)}{pairs}"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "–"
@@ -97,7 +103,10 @@ def field_name(field: str) -> str:
 
 
 def sentence(text: str) -> str:
+    """With a capital and a full stop."""
     text = " ".join(text.split())
+    if text and not text.startswith("mAP"):
+        text = text[0].upper() + text[1:]
     return text if not text or text[-1] in ".!?" else text + "."
 
 
@@ -141,7 +150,7 @@ def protocol_short(study: StudySpec, metric: str) -> str:
 
 
 def baseline_words(baseline: TrialSpec) -> str:
-    """The fields in which the baseline differs from the paper's defaults, or that none does."""
+    """The fields in which the baseline differs from the paper’s defaults, or that none does."""
     mine, paper = (dict(_flat(spec.model_dump(mode="json"))) for spec in (baseline, TrialSpec()))
     parts = []
     for name in dict.fromkeys([*mine, *paper]):
@@ -149,8 +158,8 @@ def baseline_words(baseline: TrialSpec) -> str:
             was = f" (paper: {_value(name, paper[name])})" if name in paper else ""
             parts.append(f"{name} = {_value(name, mine[name])}{was}")
     if not parts:
-        return "the paper's defaults"
-    return "the paper's defaults, but " + ", ".join(parts)
+        return "the paper’s defaults"
+    return "the paper’s defaults, but " + ", ".join(parts)
 
 
 def _value(name: str, value: Any) -> str:

@@ -3,6 +3,7 @@
 from concepthash.tracking.frame import Frames, read_spec, read_study
 from concepthash.tracking.recorder import Earlier, Recorder, earlier_trials, versions
 from concepthash.tracking.store import Store, open_store
+from concepthash.tracking.ui import serve_ui
 
 __all__ = [
     "Earlier",
@@ -13,5 +14,6 @@ __all__ = [
     "open_store",
     "read_spec",
     "read_study",
+    "serve_ui",
     "versions",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import platform
@@ -11,7 +12,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import psutil
 from mlflow.entities import Metric, Param, Run, RunTag
@@ -33,8 +34,12 @@ class Earlier(NamedTuple):
 
     run_id: str
     status: str
+    """FINISHED, FAILED, KILLED or RUNNING; a pruned trial of a search is FINISHED."""
     checkpoint: str | None
     metrics: dict[str, float]
+    table: str | None
+    """The search that sampled it; None for a trial of a grid."""
+    sampled: dict[str, Any]
 
 
 class Recorder:
@@ -46,6 +51,7 @@ class Recorder:
         self.experiment_id = store.create_experiment(study.name)
         self.common_tags = dict(versions)
         self.parent = self._find_parent()
+        self.earlier = earlier_trials(store, study.name)
         self.runs: dict[str, str] = {}
         self.beaten = 0.0
 
@@ -66,9 +72,21 @@ class Recorder:
         self.client.log_dict(self.parent, self.study.model_dump(mode="json"), "study.json")
 
     def close(self, status: str) -> None:
-        """Gives the study back; `status` is FINISHED, FAILED or KILLED."""
+        """Gives the study back; `status` is FINISHED, FAILED or KILLED.
+
+        Trials that are still open are marked; the next run of the study goes on with them.
+        """
+        for run_id in self.runs.values():
+            if self.client.get_run(run_id).info.status == "RUNNING":
+                self.client.set_terminated(run_id, "KILLED")
         if self.parent is not None:
             self.client.set_terminated(self.parent, status)
+
+    def discard_interrupted(self, table: str) -> None:
+        """Throws away a search's unfinished trials: the search will sample others."""
+        for known in self.earlier.values():
+            if known.table == table and known.status in ("KILLED", "RUNNING"):
+                self.client.delete_run(known.run_id)
 
     def beat(self) -> None:
         """Says that this driver is alive, at most every few seconds."""
@@ -76,19 +94,25 @@ class Recorder:
             self.beaten = time.time()
             self.client.set_tag(self.parent, "heartbeat", str(self.beaten))
 
-    def earlier(self) -> dict[str, Earlier]:
-        """By digest, what earlier runs left."""
-        return earlier_trials(self.store, self.study.name)
-
     # --- its trials ---
 
-    def begin(self, trial: Trial, *, device: str, threads: int, table: str | None = None) -> None:
-        """Opens the trial's run: the one it was interrupted in, or a new one."""
-        known = self.earlier().get(trial.digest)
+    def begin(
+        self,
+        trial: Trial,
+        *,
+        device: str,
+        threads: int,
+        table: str | None = None,
+        sampled: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Opens the trial's run: the one it was interrupted in, or a new one.
+
+        `table` and `sampled` are given for a trial that a search proposed.
+        """
+        known = self.earlier.get(trial.digest)
         if known is not None and known.status == "FAILED":
             self.client.delete_run(known.run_id)  # into MLflow's trash: a new attempt replaces it
-            known = None
-        if known is not None:
+        elif known is not None:
             self.runs[trial.digest] = known.run_id
             self.client.update_run(known.run_id, status="RUNNING")
             return
@@ -100,7 +124,7 @@ class Recorder:
             "seed": str(trial.seed),
             "device": device,
             "threads": str(threads),
-            **({"table": table} if table else {}),
+            **({"table": table, "sampled": json.dumps(sampled)} if table else {}),
             **self.common_tags,
         }
         run = self.client.create_run(
@@ -138,12 +162,6 @@ class Recorder:
         self._tag(self.runs[digest], {"failure": reason[:500]})
         self.client.set_terminated(self.runs[digest], "FAILED")
 
-    def interrupt(self) -> None:
-        """Marks every trial that is still open; the next run of the study goes on with them."""
-        for run_id in self.runs.values():
-            if self.client.get_run(run_id).info.status == "RUNNING":
-                self.client.set_terminated(run_id, "KILLED")
-
     # --- inside ---
 
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
@@ -177,6 +195,8 @@ def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
             run.info.status,
             run.data.tags.get("checkpoint"),
             dict(run.data.metrics),
+            run.data.tags.get("table"),
+            json.loads(run.data.tags.get("sampled", "{}")),
         )
         for run in reversed(runs)
     }

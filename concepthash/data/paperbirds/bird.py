@@ -32,6 +32,8 @@ from concepthash.data.paperbirds.shapes import Shape
 PARTS = ("beak", "crown", "eye", "throat", "breast", "belly", "wing", "back", "tail", "leg")
 _ON_HEAD = ("beak", "crown", "eye", "throat")  # nothing of the bird itself is in front of them
 
+_INNER = 0.98  # what caps lie on is smaller, so that no line of it shows around them
+
 Places = dict[str, Points]  # where a part may be: (n, 2), the best place first
 Plumage = Mapping[str, Fill]  # a fill for each of PARTS but the eye, and for "face"
 
@@ -86,15 +88,13 @@ def bird(shape: Shape, plumage: Plumage, pose: Pose = RESTING) -> Figure:
 
 def _uncovered(places: Places, in_front: Mapping[str, Points]) -> tuple[Points, NDArray[np.bool_]]:
     """For each part the first of its places that the bird does not cover, and if there is one."""
-    spots, seen = [], []
-    for part in PARTS:
-        free = np.ones(len(places[part]), np.bool_)
-        for owner, edge in in_front.items():
-            if part != owner and part not in _ON_HEAD:
-                free &= ~contains(edge, places[part])
-        spots.append(places[part][np.argmax(free)])
-        seen.append(bool(free.any()))
-    return np.array(spots), np.array(seen)
+    every = np.concatenate([places[part] for part in PARTS])
+    owner = np.repeat(PARTS, [len(places[part]) for part in PARTS])
+    free = np.ones(len(every), np.bool_)
+    for what, edge in in_front.items():
+        free &= ~contains(edge, every) | (owner == what) | np.isin(owner, _ON_HEAD)
+    first = [np.flatnonzero(owner == part)[np.argmax(free[owner == part])] for part in PARTS]
+    return every[first], free[first]
 
 
 def _torso(pen: Pen, shape: Shape, body: Blob, plumage: Plumage) -> Places:
@@ -103,7 +103,7 @@ def _torso(pen: Pen, shape: Shape, body: Blob, plumage: Plumage) -> Places:
     rump, end = body([-0.25, -0.93], [0.0, -0.04])
     widths = (0.8 * shape.depth, 0.5 * shape.depth, 1.05 * shape.tail.base)
     pen.paint(ribbon(rump, (rump + end) / 2, end, widths), back)
-    pen.paint(disc(body), back)
+    pen.paint(disc(body, _INNER), back)
     belly = cap(body, (-66, -184), (-0.25, 0.28))
     neck = ribbon(
         body([0.42], [-0.08])[0],
@@ -113,7 +113,7 @@ def _torso(pen: Pen, shape: Shape, body: Blob, plumage: Plumage) -> Places:
     )
     pen.paint(belly, plumage["belly"].colour)
     pen.paint(neck, back)
-    breast = cap(body, (50 - 0.35 * shape.tilt, -74), (0.26, 0.1))
+    breast = cap(body, (50 - 0.35 * shape.tilt, -78), (0.12, 0.06))
     pen.pattern(belly, plumage["belly"])
     pen.paint(breast, breast_colour)
     pen.paint(piece(neck, (0.0, 1.0), (0.0, 0.58)), back)
@@ -130,7 +130,6 @@ def _torso(pen: Pen, shape: Shape, body: Blob, plumage: Plumage) -> Places:
 def _head_from_the_side(pen: Pen, shape: Shape, head: Blob, plumage: Plumage) -> Places:
     radius = shape.head.radius
     length, half_depth, droop, bluntness = shape.beak
-    _crest(pen, shape.crest, head, plumage["crown"].colour)
     base, bend, tip = head(
         [0.72, 0.72 + 0.6 * length / radius, 0.72 + (length - 0.25 * droop) / radius],
         [0.06, 0.04 - 0.1 * droop, 0.1 + droop / radius],
@@ -139,7 +138,8 @@ def _head_from_the_side(pen: Pen, shape: Shape, head: Blob, plumage: Plumage) ->
     beak = ribbon(base, bend, tip, lambda s: half_depth * (1 - s) ** bluntness)
     pen.paint(beak, plumage["beak"].colour)
     pen.paint(piece(beak, (0.0, 0.96), (0.56, 1.0)), shade(plumage["beak"].colour, 0.7))
-    pen.paint(disc(head), plumage["face"].colour)
+    pen.paint(disc(head, _INNER), plumage["face"].colour)
+    _crest(pen, shape.crest, head, plumage["crown"].colour)
     throat = cap(head, (-14, -128), (0.25, 0.3))
     pen.paint(throat, plumage["throat"].colour)
     crown = cap(head, (8, 178), (0.0, -0.12))
@@ -158,8 +158,8 @@ def _head_from_the_side(pen: Pen, shape: Shape, head: Blob, plumage: Plumage) ->
 
 def _head_from_the_front(pen: Pen, shape: Shape, head: Blob, plumage: Plumage) -> Places:
     radius, face = shape.head.radius, plumage["face"].colour
+    pen.paint(disc(head, _INNER), face)
     _crest(pen, shape.crest, head, plumage["crown"].colour)
-    pen.paint(disc(head), face)
     throat = cap(head, (-40, -140), (0.0, 0.4))
     pen.paint(throat, plumage["throat"].colour)
     crown = cap(head, (8, 178), (0.0, -0.5))

@@ -7,7 +7,9 @@ import json
 import os
 import shutil
 import tempfile
+from collections import defaultdict
 from dataclasses import asdict
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -76,41 +78,30 @@ def _label(settings: Paperbirds) -> str:
 
 
 def _write_files(settings: Paperbirds, folder: Path) -> None:
-    classes: list[str] = []
-    names: list[str] = []
-    labels: list[str] = []
-    splits: list[str] = []
-    boxes: list[str] = []
-    places: list[str] = []
+    tables: dict[str, list[str]] = defaultdict(list)
+    tables["parts/parts.txt"] = [f"{number} {part}" for number, part in enumerate(PARTS, start=1)]
+    images = count(1)
     for label, species in enumerate(species_of(settings), start=1):
         directory = f"{label:03d}.{species.title}"
-        classes.append(f"{label} {directory}")
+        tables["classes.txt"].append(f"{label} {directory}")
         (folder / "images" / directory).mkdir(parents=True)
-        numbered = [("train", i) for i in range(settings.train_images)]
-        numbered += [("test", i) for i in range(settings.test_images)]
+        numbered = [("train", number) for number in range(settings.train_images)]
+        numbered += [("test", number) for number in range(settings.test_images)]
         for split, number in numbered:
-            image = len(names) + 1
+            image = next(images)
             name = f"{directory}/{species.title}_{split}_{number:04d}.png"
             drawing = draw_image(settings, species, split, number)
             drawing.image.save(folder / "images" / name, compress_level=4)
-            names.append(f"{image} {name}")
-            labels.append(f"{image} {label}")
-            splits.append(f"{image} {int(split == 'train')}")
-            boxes.append(f"{image} " + " ".join(f"{v:.1f}" for v in drawing.box))
-            places += [
+            box = " ".join(f"{length:.1f}" for length in drawing.box)
+            tables["images.txt"].append(f"{image} {name}")
+            tables["image_class_labels.txt"].append(f"{image} {label}")
+            tables["train_test_split.txt"].append(f"{image} {int(split == 'train')}")
+            tables["bounding_boxes.txt"].append(f"{image} {box}")
+            tables["parts/part_locs.txt"] += [
                 f"{image} {part} {x:.1f} {y:.1f} {visible:.0f}"
                 for part, (x, y, visible) in enumerate(drawing.parts, start=1)
             ]
-    parts = [f"{number} {part}" for number, part in enumerate(PARTS, start=1)]
     (folder / "parts").mkdir()
-    for file, lines in {
-        "images.txt": names,
-        "image_class_labels.txt": labels,
-        "classes.txt": classes,
-        "train_test_split.txt": splits,
-        "bounding_boxes.txt": boxes,
-        "parts/parts.txt": parts,
-        "parts/part_locs.txt": places,
-    }.items():
+    for file, lines in tables.items():
         (folder / file).write_text("\n".join(lines) + "\n", encoding="utf-8")
     (folder / "paperbirds.json").write_text(_label(settings), encoding="utf-8")

@@ -88,7 +88,8 @@ class Pen:
                 self.circle(centre, 0.19 * min(1.5 * along, across), ink)
 
 
-_RING = np.stack([np.cos(np.arange(12) * np.pi / 6), np.sin(np.arange(12) * np.pi / 6)], axis=1)
+_TURN = np.arange(18) * np.pi / 9
+_RING = np.stack([np.cos(_TURN), np.sin(_TURN)], axis=1)
 _SPOTS = (
     np.array([0.16, 0.16, 0.34, 0.34, 0.52, 0.52, 0.7, 0.7, 0.88]),
     np.array([0.26, 0.74, 0.1, 0.54, 0.3, 0.8, 0.1, 0.55, 0.5]),
@@ -148,12 +149,13 @@ def ribbon(
     return at
 
 
-def disc(of: Blob) -> Patch:
-    """A blob's disc as a patch whose outline is its rim."""
+def disc(of: Blob, size: float = 1.0) -> Patch:
+    """A blob's disc, or a smaller one in it, as a patch whose outline is its rim."""
 
     def at(s: ArrayLike, t: ArrayLike) -> Points:
-        u = 2 * np.atleast_1d(np.asarray(s, np.float64)) - 1
-        return of(u, (2 * np.asarray(t, np.float64) - 1) * np.sqrt(1 - u**2))
+        u = 2 * np.asarray(s, np.float64) - 1
+        v = (2 * np.asarray(t, np.float64) - 1) * np.sqrt(1 - u**2)
+        return of(size * u, size * v)
 
     return at
 

@@ -237,11 +237,12 @@ def _leaf(start: Points, length: float, width: float, angle: float) -> Points:
 def _layer(size: int, polygons: Sequence[Points], colours: Sequence[Colour]) -> Image.Image:
     """Polygons in pixels, from back to front, on nothing: RGBA (S, S), edges smooth."""
     side = size * SUPERSAMPLING
-    image = Image.new("RGBA", (side, side))
+    # Nothing and full colour are the same premultiplied (RGBa), in which averages are right.
+    image = Image.new("RGBa", (side, side))
     pen = ImageDraw.Draw(image)
     for polygon, colour in zip(polygons, colours, strict=True):
         pen.polygon((polygon * SUPERSAMPLING).ravel().tolist(), fill=(*colour, 255))
-    return image.reduce(SUPERSAMPLING)
+    return image.reduce(SUPERSAMPLING).convert("RGBA")
 
 
 def _over(below: Image.Image, above: Image.Image) -> Image.Image:

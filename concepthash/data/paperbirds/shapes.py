@@ -85,8 +85,8 @@ SHAPES: Mapping[str, Shape] = {
     ),
     "owl": Shape(
         depth=0.84, tilt=74, leg=0.3, eye=0.3, egg=0.12, crest="tufts", frontal=True,
-        head=Head(x=0.3, y=-1.16, radius=0.8),
-        neck=Neck(x=0.3, y=-0.8, half_width=0.75),
+        head=Head(x=0.3, y=-1.3, radius=0.76),
+        neck=Neck(x=0.3, y=-0.9, half_width=0.72),
         beak=Beak(length=0.36, half_depth=0.15, droop=0.0, bluntness=0.8),
         wing=Wing(length=1.5, half_width=0.48, pointed=0.8),
         tail=Tail(length=0.55, angle=66, base=0.32, end=0.34, fork=-0.2),

@@ -21,8 +21,8 @@ DIFFICULTIES = tuple(NUISANCES)
 PARTITIONS = 4  # species of different partitions are never the same
 MAX_SIBLINGS = 200  # species in one family
 
-MARKS_EACH = 3  # attributes in which a species differs from its family's plumage
-_MARKED = {
+ATTRIBUTES_EACH = 3  # parts in which a species differs from its family
+_ADJECTIVES = {
     "crown": "crowned", "beak": "billed", "throat": "throated", "back": "backed",
     "wing": "winged", "breast": "breasted", "belly": "bellied", "tail": "tailed",
 }  # fmt: skip
@@ -43,7 +43,7 @@ _MUTED: Mapping[str, Colour] = {
     "ochre": (220, 164, 62), "peach": (234, 168, 112), "rose": (216, 140, 124),
 }  # fmt: skip
 _PLACES = ("crown", "face", "throat", "back", "wing", "breast", "belly", "tail", "beak", "leg")
-_PLUMAGES = {
+_PLUMAGES = {  # in the order of _PLACES
     "warbler": "olive moss cream olive slate cream cream slate charcoal umber",
     "owl": "rufous buff cream rufous umber buff cream umber charcoal buff",
     "duck": "umber buff buff umber slate buff cream umber ochre ochre",
@@ -63,9 +63,12 @@ _PLUMAGES = {
 class Paperbirds:
     """Settings of one set; the defaults give 40 species, 1,200 images of 64 x 64.
 
-    `partition` (0..3) picks the species: sets of different partitions have families, colours and
-    parts in common but not one species, whatever their other settings. Raises InputError, one
-    line for each value that breaks a law.
+    `difficulty` is "easy" (siblings unlike, birds large and unhidden), "normal" (most siblings
+    are one attribute from another; leaves, tilts, light) or "hard" (more of both). `partition`
+    (0..3) picks the species: sets of different partitions have families, colours and parts in
+    common but not one species, whatever their other settings. With more species, those of each
+    family only get successors; with more images, likewise. Raises InputError, one line for each
+    value that breaks a law.
     """
 
     species: int = 40
@@ -78,22 +81,17 @@ class Paperbirds:
     partition: int = 0
 
     def __post_init__(self) -> None:
-        most = MAX_SIBLINGS * self.families
-        laws = [
-            ("families", 1, len(FAMILIES), ""),
-            ("species", self.families, most, f" with families={self.families}"),
-            ("train_images", 1, 10_000, ""),
-            ("test_images", 1, 10_000, ""),
-            ("size", 32, 1024, ""),
-            ("seed", 0, 2**32 - 1, ""),
-            ("partition", 0, PARTITIONS - 1, ""),
+        wrong = [
+            *self._broken("families", 1, len(FAMILIES)),
+            *self._broken("train_images", 1, 10_000),
+            *self._broken("test_images", 1, 10_000),
+            *self._broken("size", 32, 1024),
+            *self._broken("seed", 0, 2**32 - 1),
+            *self._broken("partition", 0, PARTITIONS - 1),
         ]
-        wrong = []
-        for field, low, high, given in laws:
-            value = getattr(self, field)
-            if type(value) is not int or not low <= value <= high:
-                law = f"{low} <= {field} <= {high} must hold{given}"
-                wrong.append(f"paperbirds: {law}, but got {field}={value!r}")
+        if not self._broken("families", 1, len(FAMILIES)):
+            most = MAX_SIBLINGS * self.families
+            wrong += self._broken("species", self.families, most, f" with families={self.families}")
         if self.difficulty not in DIFFICULTIES:
             allowed = ", ".join(DIFFICULTIES)
             wrong.append(
@@ -102,6 +100,13 @@ class Paperbirds:
             )
         if wrong:
             raise InputError(*wrong)
+
+    def _broken(self, field: str, low: int, high: int, given: str = "") -> list[str]:
+        value = getattr(self, field)
+        if type(value) is int and low <= value <= high:  # True is no number of images
+            return []
+        law = f"{low} <= {field} <= {high} must hold{given}"
+        return [f"paperbirds: {law}, but got {field}={value!r}"]
 
 
 @dataclass(frozen=True)
@@ -145,29 +150,27 @@ _LIKE_A_SIBLING = {"easy": 0.0, "normal": 0.6, "hard": 0.9}
 
 
 def _siblings(family: str, count: int, settings: Paperbirds) -> list[Species]:
-    rng = np.random.default_rng(
-        [settings.seed, settings.partition, FAMILIES.index(family), len(_MARKED)]
-    )
+    rng = np.random.default_rng([settings.seed, settings.partition, FAMILIES.index(family)])
     alike = _LIKE_A_SIBLING[settings.difficulty]
     found: dict[str, Species] = {}
     while len(found) < count:
         if found and rng.random() < alike:
             known = list(found.values())[rng.integers(len(found))]
-            marks = dict(known.attributes)
-            part = list(marks)[rng.integers(len(marks))]
-            marks[part] = _any_value(family, part, rng)
+            values = dict(known.attributes)
+            part = list(values)[rng.integers(len(values))]
+            values[part] = _any_value(family, part, rng)
         else:
             parts = _combinations()[rng.integers(len(_combinations()))]
-            marks = {part: _any_value(family, part, rng) for part in parts}
-        species = _named(family, marks)
+            values = {part: _any_value(family, part, rng) for part in parts}
+        species = _named(family, values)
         if _partition(species) == settings.partition:
             found.setdefault(species.name, species)
     return list(found.values())
 
 
-def _named(family: str, marks: Mapping[str, str]) -> Species:
-    attributes = tuple((part, marks[part]) for part in _MARKED if part in marks)
-    words = [f"{value}-{_MARKED[part]}" for part, value in attributes]
+def _named(family: str, values: Mapping[str, str]) -> Species:
+    attributes = tuple((part, values[part]) for part in _ADJECTIVES if part in values)
+    words = [f"{value}-{_ADJECTIVES[part]}" for part, value in attributes]
     return Species(" ".join([*words, family]), family, attributes)
 
 
@@ -186,7 +189,7 @@ def _any_value(family: str, part: str, rng: np.random.Generator) -> str:
 
 @cache
 def _combinations() -> tuple[tuple[str, ...], ...]:
-    return tuple(combinations(_MARKED, MARKS_EACH))
+    return tuple(combinations(_ADJECTIVES, ATTRIBUTES_EACH))
 
 
 @cache

@@ -1,0 +1,5 @@
+"""`python -m concepthash`."""
+
+from concepthash.cli import main
+
+main()

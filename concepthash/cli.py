@@ -1,0 +1,222 @@
+"""Words to calls. No logic here; the only place that prints an error and exits.
+
+Libraries that take seconds to import are imported by the command that needs them, so that a
+mistake in a study file is answered at once.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from concepthash.errors import InputError, TrainingError
+
+USAGE, FAILED_TRIALS, INTERRUPTED = 2, 3, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Hyperparameter and ablation studies of ConceptHash. `--debug` shows tracebacks.",
+)
+
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A study, e.g. studies/ablation.yaml.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Override any key of the study, dotted, as YAML: --set baseline.epochs=1. Repeatable.",
+    ),
+]
+TrackingUri = Annotated[
+    str | None,
+    typer.Option(
+        envvar="MLFLOW_TRACKING_URI",
+        help="MLflow store or server; by default mlflow.db in the working directory.",
+    ),
+]
+
+
+@app.command()
+def run(
+    file: File,
+    set_: Set = None,
+    tracking_uri: TrackingUri = None,
+    storage: Annotated[
+        str | None,
+        typer.Option(help="Folder or URI for checkpoints; by default storage/ beside the store."),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(help="A running Ray cluster, e.g. auto; by default Ray starts here."),
+    ] = None,
+) -> None:
+    """Train the study's missing trials on Ray Tune and record them in MLflow.
+
+    Exits 0 when every trial is trained, 2 on unusable input, 3 when a trial failed.
+    """
+    from concepthash.plan import make_plan
+    from concepthash.spec import load_study
+
+    study = load_study(file, set_ or [])
+    plan_ = make_plan(study.spec)
+    typer.echo(f"{study.spec.name}: {len(plan_.trials)} distinct trials; starting ...", err=True)
+
+    from concepthash.study import run_study
+    from concepthash.tracking import open_store
+
+    if storage is not None and "://" not in storage:
+        storage = str(Path(storage).expanduser().resolve())
+    store = open_store(tracking_uri)
+    outcome = run_study(plan_, store, source=file, storage=storage, address=address)
+    failed = f", {outcome.failed} failed" if outcome.failed else ""
+    typer.echo(f"{study.spec.name}: {outcome.done} of {outcome.total} trials trained{failed}")
+    if outcome.interrupted:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        raise typer.Exit(INTERRUPTED)
+    if outcome.failed:
+        typer.echo("the report tells why; the same command tries the failed ones again", err=True)
+        raise typer.Exit(FAILED_TRIALS)
+
+
+@app.command()
+def plan(
+    file: File,
+    set_: Set = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Print the study's tables, cells and distinct trials, and how many are done. Trains nothing."""
+    from concepthash.plan import describe, make_plan, missing_inputs
+    from concepthash.spec import load_study
+    from concepthash.tracking import earlier_trials, open_store
+
+    study = load_study(file, set_ or [])
+    plan_ = make_plan(study.spec)
+    for path in missing_inputs(plan_):
+        typer.echo(f"warning: {path} does not exist; `run` will need it", err=True)
+    store = open_store(tracking_uri)
+    store.check()
+    earlier = earlier_trials(store, study.spec.name)
+    done = {digest for digest, known in earlier.items() if known.status == "FINISHED"}
+    if as_json:
+        typer.echo(json.dumps(describe(plan_, done), indent=2))
+        return
+    from concepthash.plan import as_text
+
+    typer.echo(as_text(plan_, done))
+
+
+@app.command()
+def trial(
+    file: File,
+    digest: Annotated[str, typer.Option("--id", help="Digest, or its beginning (see `plan`).")],
+    set_: Set = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Keep checkpoint and codes here, and go on from them.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Train one trial of the study in this process, without Ray and MLflow."""
+    import tempfile
+
+    from concepthash.plan import find_trial, make_plan
+    from concepthash.spec import load_study
+
+    study = load_study(file, set_ or [])
+    chosen = find_trial(make_plan(study.spec), digest)
+
+    from concepthash.checkpoint import Checkpoints
+    from concepthash.train import train
+
+    def show(metrics: dict[str, float]) -> None:
+        typer.echo("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+
+    with tempfile.TemporaryDirectory(prefix="concepthash-") as temporary:
+        train(chosen, show, Checkpoints(out or Path(temporary)), device=device)
+
+
+@app.command()
+def report(
+    study: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME or FILE]", help="By default the study that ran last."),
+    ] = None,
+    set_: Set = None,
+    tracking_uri: TrackingUri = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write into; by default reports/NAME.")
+    ] = None,
+) -> None:
+    """Write the study's tables and figures from its runs, as HTML, Markdown, LaTeX and CSV."""
+    from concepthash.plan import make_plan
+    from concepthash.spec import load_study
+
+    spec = None
+    if study is not None and (Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()):
+        spec = load_study(Path(study), set_ or []).spec
+    elif set_:
+        raise InputError("--set: changes a study's file; give FILE instead of a name")
+
+    from concepthash.report import Runs, write_report
+    from concepthash.tracking import open_store, read_spec, read_study
+
+    store = open_store(tracking_uri)
+    store.check()
+    spec = spec or read_spec(store, study)
+    frames = read_study(store, spec.name)
+    written = write_report(
+        make_plan(spec),
+        Runs(frames.trials, frames.history),
+        out or Path("reports") / spec.name,
+        provenance=frames.provenance,
+    )
+    typer.echo(str(written))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a study file, by which editors complete and check it."""
+    from concepthash.spec import study_schema
+
+    typer.echo(json.dumps(study_schema(), indent=2))
+
+
+@app.command()
+def ui(
+    tracking_uri: TrackingUri = None,
+    port: Annotated[int, typer.Option(help="Port on this machine's loopback address.")] = 5000,
+) -> None:
+    """Open MLflow's own interface on the store, at http://127.0.0.1:PORT."""
+    from concepthash.tracking import open_store, serve_ui
+
+    raise typer.Exit(serve_ui(open_store(tracking_uri), port))
+
+
+def main() -> NoReturn:
+    """The console script. Usage errors and bad input exit 2, with one line for each problem."""
+    arguments: list[Any] = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(arguments) < len(sys.argv) - 1
+    try:
+        app(arguments, prog_name="concepthash-study")
+    except InputError as error:
+        _fail(error.lines, USAGE, debug)
+    except TrainingError as error:
+        _fail([str(error)], FAILED_TRIALS, debug)
+    except Exception as error:
+        line = f"internal error: {type(error).__name__}: {error}"
+        _fail([f"{line.splitlines()[0]} (--debug shows where)"], 1, debug)
+    sys.exit(0)
+
+
+def _fail(lines: Any, code: int, debug: bool) -> NoReturn:
+    if debug:
+        traceback.print_exc()
+    for line in lines:
+        typer.echo(line, err=True)
+    sys.exit(code)

@@ -1,0 +1,47 @@
+"""Files that appear whole or not at all, and are taken away by whoever made them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from concepthash.errors import InputError
+
+MANIFEST = ".report-files"
+"""Names the files of the report in its folder, a line each."""
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Puts all files in place in their order, then removes those of the last report not among them.
+
+    Everything is written beside the folder first, so that a full disk leaves the old report as it
+    was. Files that no report made stay.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        reason = error.strerror or "cannot be written"
+        raise InputError(f"{folder}: {reason}; give a folder for the report") from None
+    try:
+        old = _manifest(folder)
+        everything = {**files, MANIFEST: "".join(f"{name}\n" for name in files).encode()}
+        for name, content in everything.items():
+            (staging / name).write_bytes(content)
+        for name in everything:
+            os.replace(staging / name, folder / name)
+        for name in old - set(everything):
+            (folder / name).unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _manifest(folder: Path) -> set[str]:
+    try:
+        names = (folder / MANIFEST).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return set()
+    return {name for name in names if name and Path(name).name == name}

@@ -1,0 +1,179 @@
+"""Runs a plan on Ray Tune: only the trials that the store does not have yet."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+# Tune would otherwise insist that every report carries val/map.
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+# Results are in MLflow: no CSV, JSON and TensorBoard copies.
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+
+from concepthash.plan import Plan, Trial
+from concepthash.study.driver import Driver
+from concepthash.study.lock import study_lock
+from concepthash.study.preflight import check_inputs, check_resources
+from concepthash.study.progress import Progress
+from concepthash.study.search import Search, plan_search
+from concepthash.study.trainable import ORDER, Order, order_of, run_trial
+from concepthash.tracking import Earlier, Recorder, Store, earlier_trials, versions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run of a study ended; counts are of all its trials, whenever they were trained."""
+
+    total: int
+    done: int
+    failed: int
+    interrupted: bool
+
+
+def missing_trials(plan: Plan, earlier: Mapping[str, Earlier]) -> list[Trial]:
+    """The grids' trials that no earlier run finished."""
+    return [
+        trial
+        for digest, trial in plan.trials.items()
+        if digest not in earlier or earlier[digest].status != "FINISHED"
+    ]
+
+
+def run_study(
+    plan: Plan,
+    store: Store,
+    *,
+    source: Path,
+    storage: str | None = None,
+    address: str | None = None,
+) -> Outcome:
+    """Trains what is missing and records it. `source` is the study's file.
+
+    `storage` is a folder or URI for checkpoints, by default beside the store; `address` is a
+    running Ray cluster's, by default a Ray of this machine is started. Raises InputError before
+    Ray starts for anything that cannot be used, and if another process runs the study.
+    """
+    study = plan.study
+    storage = storage or str(store.folder / "storage")
+    store.check()
+    if address is None:
+        check_resources(study.resources)
+    with study_lock(study.name, storage):
+        earlier = earlier_trials(store, study.name)
+        missing = missing_trials(plan, earlier)
+        searches = [plan_search(plan, table, earlier) for table in plan.searches]
+        left = len(missing) + sum(search.left for search in searches)
+        total = len(plan.trials) + sum(table.search.trials for table in plan.searches)
+        if left == 0:
+            return Outcome(total, total, failed=0, interrupted=False)
+        check_inputs([*missing, *(search.trial for search in searches if search.left)])
+        recorder = Recorder(store, study, versions(source))
+        recorder.open()
+        epochs = sum(trial.spec.epochs for trial in missing)
+        epochs += sum(search.left * search.trial.spec.epochs for search in searches)
+        progress = Progress(total=total, done=total - left, epochs=epochs)
+        try:
+            _start_ray(address)
+            with progress.shown():
+                if missing:
+                    _train_grid(missing, recorder, progress, earlier, plan, storage)
+                for search in searches:
+                    if search.left and not progress.running:  # else it was interrupted
+                        _train_search(search, recorder, progress, plan, storage)
+        except BaseException:
+            recorder.close("KILLED")
+            raise
+        finally:
+            ray.shutdown()
+        interrupted = bool(progress.running)
+        recorder.close("KILLED" if interrupted else "FAILED" if progress.failed else "FINISHED")
+    return Outcome(total, progress.done + progress.pruned, progress.failed, interrupted)
+
+
+def _start_ray(address: str | None) -> None:
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if address is None:
+        # "local": the address file of a cluster that is long gone must not capture a laptop's run.
+        ray.init(address="local", include_dashboard=False, **quiet)
+    else:
+        ray.init(address=address, **quiet)
+
+
+def _train_grid(
+    trials: list[Trial],
+    recorder: Recorder,
+    progress: Progress,
+    earlier: Mapping[str, Earlier],
+    plan: Plan,
+    storage: str,
+) -> None:
+    orders = []
+    for trial in trials:
+        known = earlier.get(trial.digest)
+        # A failed trial starts anew: its checkpoint may hold what made it fail.
+        resume = known.checkpoint if known is not None and known.status != "FAILED" else None
+        orders.append(Order.of(trial, plan.study.resources, storage, resume).as_config())
+    _fit(
+        {ORDER: tune.grid_search(orders)},
+        tune.TuneConfig(**_NAMES, reuse_actors=True),
+        Driver(recorder, progress),
+        plan,
+        storage,
+    )
+
+
+def _train_search(
+    search: Search, recorder: Recorder, progress: Progress, plan: Plan, storage: str
+) -> None:
+    recorder.discard_interrupted(search.table.name)
+    _fit(
+        {ORDER: Order.of(search.trial, plan.study.resources, storage).as_config()},
+        tune.TuneConfig(
+            **_NAMES,
+            reuse_actors=True,
+            num_samples=search.left,
+            search_alg=search.searcher(),
+            scheduler=search.scheduler(),
+        ),
+        Driver(recorder, progress, search.table.name),
+        plan,
+        storage,
+    )
+
+
+def _digest_of(trial: TuneTrial) -> str:
+    return order_of(trial.config).trial.digest
+
+
+_NAMES = {"trial_name_creator": _digest_of, "trial_dirname_creator": _digest_of}
+
+
+def _fit(
+    space: dict[str, Any], config: tune.TuneConfig, driver: Driver, plan: Plan, storage: str
+) -> None:
+    resources = plan.study.resources
+    started = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    tune.Tuner(
+        tune.with_resources(run_trial, {"cpu": resources.cpu, "gpu": resources.gpu}),
+        param_space=space,
+        tune_config=config,
+        run_config=tune.RunConfig(
+            name=f"{started}-{driver.table or 'grid'}",
+            storage_path=f"{storage}/{plan.study.name}",
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+            callbacks=[driver],
+            verbose=0,
+        ),
+    ).fit()

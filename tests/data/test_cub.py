@@ -1,0 +1,273 @@
+"""The layout of CUB-200-2011: what is read from it, and what is said about a mistake in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from concepthash.data import cub
+from concepthash.data.image_set import ImageSet, check
+from concepthash.errors import InputError
+
+FILES = {
+    "images.txt": (
+        "1 001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg\n"
+        "2 001.Black_footed_Albatross/Black_Footed_Albatross_0009_34.jpg\n"
+        "3 002.Arctic_Tern/Arctic_Tern_0001.jpg\n"
+        "4 002.Arctic_Tern/Arctic_Tern_0002.jpg\n"
+    ),
+    "classes.txt": "1 001.Black_footed_Albatross\n2 002.Arctic_Tern\n",
+    "image_class_labels.txt": "1 1\n2 1\n3 2\n4 2\n",
+    "train_test_split.txt": "1 0\n2 1\n3 1\n4 0\n",
+    "parts/parts.txt": "1 back\n2 left wing\n",
+    "parts/part_locs.txt": (
+        "1 1 10.5 20.0 1\n1 2 0.0 0.0 0\n2 1 1.0 2.0 1\n2 2 3.0 4.0 1\n"
+        "3 1 5.0 6.0 1\n3 2 7.0 8.0 1\n4 1 0.0 0.0 0\n4 2 9.0 9.5 1\n"
+    ),
+}
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    folder = tmp_path / "CUB_200_2011"
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    for line in FILES["images.txt"].splitlines():
+        image = folder / "images" / line.split()[1]
+        image.parent.mkdir(parents=True, exist_ok=True)
+        image.write_bytes(b"not opened by the reader")
+    return folder
+
+
+def rewrite(root: Path, name: str, line: int, text: str) -> None:
+    lines = (root / name).read_text().splitlines()
+    lines[line - 1] = text
+    (root / name).write_text("\n".join(lines) + "\n")
+
+
+def complaints(root: Path) -> list[str]:
+    with pytest.raises(InputError) as caught:
+        cub.read(root)
+    assert all("\n" not in line for line in caught.value.lines)
+    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+
+
+def test_everything_that_the_files_say_is_read(root):
+    images = cub.read(root)
+    assert images.name == "CUB_200_2011"
+    assert images.class_names == ("Black footed Albatross", "Arctic Tern")
+    assert images.families == ("albatross", "tern")
+    assert images.labels.tolist() == [0, 0, 1, 1]
+    assert images.labels.dtype == np.int64
+    assert images.is_train.tolist() == [False, True, True, False]
+    assert images.is_train.dtype == np.bool_
+    assert images.paths[2] == root / "images/002.Arctic_Tern/Arctic_Tern_0001.jpg"
+    assert images.part_names == ("back", "left wing")
+    assert images.parts.dtype == np.float32
+    assert images.parts.tolist() == [
+        [[10.5, 20, 1], [0, 0, 0]],
+        [[1, 2, 1], [3, 4, 1]],
+        [[5, 6, 1], [7, 8, 1]],
+        [[0, 0, 0], [9, 9.5, 1]],
+    ]
+
+
+def test_paths_are_absolute_from_wherever_it_is_read(root, monkeypatch):
+    monkeypatch.chdir(root.parent)
+    images = cub.read(Path("CUB_200_2011"))
+    assert all(path.is_absolute() for path in images.paths)
+    assert images.fingerprint == cub.read(root).fingerprint
+
+
+def test_records_may_come_in_any_order_and_files_differ_in_it(root):
+    straight = cub.read(root)
+    for name in ("classes.txt", "image_class_labels.txt", "train_test_split.txt"):
+        lines = FILES[name].splitlines()
+        (root / name).write_text("\n".join(reversed(lines)) + "\n\n")
+    turned = cub.read(root)
+    assert turned.class_names == straight.class_names
+    assert turned.labels.tolist() == straight.labels.tolist()
+    assert turned.is_train.tolist() == straight.is_train.tolist()
+
+
+def test_parts_are_optional(root):
+    (root / "parts/parts.txt").unlink()
+    (root / "parts/part_locs.txt").unlink()
+    images = cub.read(root)
+    assert images.part_names == ()
+    assert images.parts is None
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text", "complaint"),
+    [
+        ("images.txt", 2, "2", "images.txt:2: has 1 fields, not 2: <image id> <path>"),
+        (
+            "images.txt", 2, "two a.jpg",
+            "images.txt:2: image id is 'two', but must be a whole number of 1 or more",
+        ),
+        (
+            "images.txt", 2, "1 a.jpg",
+            "images.txt:2: image id 1 has a line already; each may have one",
+        ),
+        (
+            "classes.txt", 1, "0 001.Black_footed_Albatross",
+            "classes.txt:1: class id is '0', but must be a whole number of 1 or more",
+        ),
+        (
+            "image_class_labels.txt", 3, "3 7",
+            "image_class_labels.txt:3: class id is '7', but must be an id of classes.txt (1 to 2)",
+        ),
+        (
+            "image_class_labels.txt", 4, "9 2",
+            "image_class_labels.txt:4: image id is '9', but must be an id of images.txt (1 to 4)",
+        ),
+        (
+            "train_test_split.txt", 1, "1 train",
+            "train_test_split.txt:1: split is 'train', but must be 0 or 1",
+        ),
+        ("parts/parts.txt", 2, "2", "parts/parts.txt:2: has 1 fields, not 2: <part id> <part>"),
+        (
+            "parts/part_locs.txt", 5, "3 1 left 6.0 1",
+            "parts/part_locs.txt:5: x is 'left', but must be a number of pixels",
+        ),
+        (
+            "parts/part_locs.txt", 5, "3 1 5.0 nan 1",
+            "parts/part_locs.txt:5: y is 'nan', but must be a number of pixels",
+        ),
+        (
+            "parts/part_locs.txt", 8, "4 3 9.0 9.5 1",
+            "parts/part_locs.txt:8: part id is '3', but must be an id of parts.txt (1 to 2)",
+        ),
+        (
+            "parts/part_locs.txt", 8, "4 1 9.0 9.5 1",
+            "parts/part_locs.txt:8: image id 4, part id 1 has a line already; each may have one",
+        ),
+        (
+            "parts/part_locs.txt", 1, "1 1 10.5 20.0 yes",
+            "parts/part_locs.txt:1: visible is 'yes', but must be 0 or 1",
+        ),
+    ],
+)  # fmt: skip
+def test_a_malformed_line_is_named_with_what_would_be_right(root, name, line, text, complaint):
+    rewrite(root, name, line, text)
+    assert complaint in complaints(root)
+
+
+def test_mistakes_of_several_files_are_told_at_once(root):
+    rewrite(root, "classes.txt", 2, "2")
+    rewrite(root, "train_test_split.txt", 1, "1 2")
+    rewrite(root, "train_test_split.txt", 3, "3 3")
+    said = complaints(root)
+    assert [line.split(": ")[0] for line in said if "train_test" in line] == [
+        "train_test_split.txt:1",
+        "train_test_split.txt:3",
+    ]
+    assert "classes.txt:2: has 1 fields, not 2: <class id> <directory>" in said
+
+
+def test_a_thousand_mistakes_are_told_in_a_few_lines(root):
+    (root / "train_test_split.txt").write_text("1 x\n" * 1000)
+    said = complaints(root)
+    assert len(said) == 11
+    assert said[-1] == "... and 990 more like these"
+
+
+@pytest.mark.parametrize(
+    "name", ["images.txt", "classes.txt", "image_class_labels.txt", "train_test_split.txt"]
+)
+def test_a_missing_or_empty_file_is_named(root, name):
+    (root / name).write_text("")
+    assert any(
+        line.startswith(f"{name}: is empty; each line should be <") for line in complaints(root)
+    )
+    (root / name).unlink()
+    assert f"{name}: no such file; the layout of CUB-200-2011 needs it" in complaints(root)
+
+
+def test_one_of_the_two_files_of_parts_is_not_enough(root):
+    (root / "parts/part_locs.txt").unlink()
+    assert complaints(root) == [
+        "parts/part_locs.txt: no such file; the layout of CUB-200-2011 needs it"
+    ]
+
+
+def test_an_image_without_label_or_split_is_named(root):
+    (root / "image_class_labels.txt").write_text("1 1\n2 1\n3 2\n")
+    assert complaints(root) == [
+        "image_class_labels.txt: has no line for image 4 (002.Arctic_Tern/Arctic_Tern_0002.jpg) "
+        "of images.txt; each image needs one"
+    ]
+
+
+def test_a_file_that_is_no_text_is_named(root):
+    (root / "classes.txt").write_bytes(b"1 001.\xff\xfe\n")
+    assert any(line.startswith("classes.txt: is not UTF-8 text") for line in complaints(root))
+
+
+def test_a_missing_folder_and_its_parent_are_named(root, tmp_path):
+    with pytest.raises(InputError, match=r"nowhere: no such folder; the folder that holds"):
+        cub.read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"has no images.txt, but .*CUB_200_2011 has; name that"):
+        cub.read(tmp_path)
+
+
+# --- checks that all readers share ------------------------------------------------------------
+
+
+def test_a_class_without_training_images_is_named(root):
+    rewrite(root, "train_test_split.txt", 3, "3 0")
+    assert complaints(root) == [
+        f"{root}: class 1 (Arctic Tern) has no training images; each class needs at least one"
+    ]
+
+
+def test_a_set_without_queries_is_refused(root):
+    (root / "train_test_split.txt").write_text("1 1\n2 1\n3 1\n4 1\n")
+    assert complaints(root) == [f"{root}: all 4 images are for training; none is a query"]
+
+
+def test_a_missing_image_is_named(root):
+    image = root / "images/002.Arctic_Tern/Arctic_Tern_0002.jpg"
+    image.unlink()
+    said = complaints(root)
+    assert said == [
+        f"images/002.Arctic_Tern/Arctic_Tern_0002.jpg: no such file; {root} lists it as an image"
+    ]
+
+
+def test_a_set_without_images_is_refused(tmp_path):
+    empty = ImageSet(
+        "none", tmp_path, (), np.zeros(0, np.int64), np.zeros(0, np.bool_), ("tern",), ("",)
+    )
+    with pytest.raises(InputError, match="holds no images; at least one a class is needed"):
+        check(empty)
+
+
+def test_the_fingerprint_tells_size_label_and_split_and_nothing_else(root, tmp_path):
+    images = cub.read(root)
+    assert len(images.fingerprint) == 16
+    assert int(images.fingerprint, 16) >= 0
+    moved = tmp_path / "elsewhere"
+    root.rename(moved)
+    images = cub.read(moved)
+    same = images.fingerprint
+    others = [
+        dataclasses.replace(images, labels=images.labels[::-1].copy()).fingerprint,
+        dataclasses.replace(images, is_train=~images.is_train).fingerprint,
+        dataclasses.replace(images, paths=images.paths[::-1]).fingerprint,
+    ]
+    assert dataclasses.replace(images, name="another").fingerprint == same
+    images.paths[0].write_bytes(b"a few bytes longer than it was")
+    others.append(cub.read(moved).fingerprint)
+    assert len({same, *others}) == 5
+
+
+def test_the_fingerprint_does_not_depend_on_where_the_set_lies(root, tmp_path):
+    before = cub.read(root).fingerprint
+    root.rename(tmp_path / "elsewhere")
+    assert cub.read(tmp_path / "elsewhere").fingerprint == before

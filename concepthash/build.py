@@ -13,6 +13,7 @@ from typing import NamedTuple
 import timm.data
 import torch
 from safetensors.torch import load_file, save_file
+from timm.models import VisionTransformer
 from torch import Tensor
 
 from concepthash.data import cub, manifest, paperbirds
@@ -31,6 +32,7 @@ from concepthash.model import (
 from concepthash.model.language import file_embeddings, open_clip_embeddings
 from concepthash.plan import Trial
 from concepthash.spec import (
+    BackboneSpec,
     CubSpec,
     DatasetSpec,
     LossSpec,
@@ -59,8 +61,7 @@ def open_images(dataset: DatasetSpec) -> ImageSet:
     """The image set, drawn first if it is generated and not there. Raises InputError."""
     root = dataset_root(dataset)
     if isinstance(dataset, PaperbirdsSpec):
-        if not root.exists():
-            paperbirds.write(_settings(dataset), root)
+        paperbirds.write(_settings(dataset), root)  # does nothing where this set lies already
         images = replace(cub.read(root), name="paperbirds")
     elif not root.exists():
         raise InputError(f"dataset.root: {root}: no such folder; give where {dataset.name} lies")
@@ -112,9 +113,7 @@ def build_model(trial: Trial, class_names: Sequence[str]) -> Built:
     spec = trial.spec
     embeddings = text_embeddings(spec, class_names)
     torch.manual_seed(trial.seed)
-    vit = create_vit(
-        spec.backbone.name, weights=spec.backbone.weights, image_size=spec.backbone.image_size
-    )
+    vit = build_vit(spec.backbone)
     statistics = timm.data.resolve_model_data_config(vit)
     backbone = Backbone(vit, spec.adapter_width if spec.tuning == "adapters" else None)
     if embeddings is None:
@@ -123,9 +122,7 @@ def build_model(trial: Trial, class_names: Sequence[str]) -> Built:
         class_centers = TextCenters(embeddings, spec.num_bits)
     model = ConceptHash(
         backbone,
-        ConceptTokens(
-            spec.num_concepts, spec.concept_width, spec.refinement_heads, backbone.width
-        ),
+        ConceptTokens(spec.num_concepts, spec.concept_width, spec.refinement_heads, backbone.width),
         class_centers,
         num_bits=spec.num_bits,
         num_classes=len(class_names),
@@ -133,6 +130,11 @@ def build_model(trial: Trial, class_names: Sequence[str]) -> Built:
     if spec.tuning != "full":
         freeze_backbone(backbone)
     return Built(model, torch.tensor(statistics["mean"]), torch.tensor(statistics["std"]))
+
+
+def build_vit(spec: BackboneSpec) -> VisionTransformer:
+    """timm's model with its weights. Raises InputError if there is none or they do not fit."""
+    return create_vit(spec.name, weights=spec.weights, image_size=spec.image_size)
 
 
 def freeze_backbone(backbone: Backbone) -> None:

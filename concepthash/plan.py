@@ -35,7 +35,9 @@ class Trial(Spec):
         """
         content = {
             "format": DIGEST_FORMAT,
-            "dataset": self.dataset.model_dump(mode="json", exclude_defaults=True, exclude={"root"}),
+            "dataset": self.dataset.model_dump(
+                mode="json", exclude_defaults=True, exclude={"root"}
+            ),
             "trial": _names_for_paths(self.spec.model_dump(mode="json", exclude_defaults=True)),
             "seed": self.seed,
         }

@@ -104,7 +104,9 @@ class _Run:
         self.dtype = resolve_precision(spec.precision, device)
         count = len(self.split.training)
         # As many batches as the loader makes: a last batch of one image is left out.
-        self.steps_per_epoch = max(1, math.ceil(count / spec.batch_size) - (count % spec.batch_size == 1))
+        self.steps_per_epoch = max(
+            1, math.ceil(count / spec.batch_size) - (count % spec.batch_size == 1)
+        )
         self.optimizer, self.schedule = build_optimizer(
             spec.optimizer, self.model, epochs=spec.epochs, steps_per_epoch=self.steps_per_epoch
         )

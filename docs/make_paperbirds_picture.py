@@ -43,17 +43,16 @@ def main() -> None:
 def _pair(family: str) -> tuple[Species, Species]:
     """Two siblings that differ in one attribute, on a part that is large in a small picture."""
     siblings = [species for species in species_of(SIBLINGS) if species.family == family]
-    pairs = [
-        (a, b)
-        for a, b in combinations(siblings, 2)
-        if len(set(a.attributes) ^ set(b.attributes)) == 2
-    ]
+    pairs = [pair for pair in combinations(siblings, 2) if len(_differing(*pair)) == 1]
     return max(pairs, key=_shown_well)
 
 
+def _differing(one: Species, other: Species) -> set[str]:
+    return {part for part, _ in set(one.attributes) ^ set(other.attributes)}
+
+
 def _shown_well(pair: tuple[Species, Species]) -> int:
-    differing = {part for part, _ in set(pair[0].attributes) ^ set(pair[1].attributes)}
-    score = 4 * len(differing & {"crown", "wing", "breast"})
+    score = 4 * len(_differing(*pair) & {"crown", "wing", "breast"})
     for species in pair:
         attributes = dict(species.attributes)
         score += 3 * (attributes.get("wing") in ("stripe", "bar", "spot"))

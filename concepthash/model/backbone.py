@@ -7,6 +7,7 @@ is used: the concept tokens, and their attention over the patches.
 
 from __future__ import annotations
 
+import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -113,9 +114,10 @@ def create_vit(name: str, *, weights: str, image_size: int) -> VisionTransformer
     patches, or if the file does not fit the model (naming the keys).
     """
     if not timm.is_model(name):
-        close = timm.list_models(f"*{name.split('.')[0][:12]}*")[:3]
-        hint = f"; timm has {', '.join(close)}, ..." if close else "; see timm.list_models('vit*')"
-        raise InputError(f"backbone.name: timm has no model {name!r}{hint}")
+        near = difflib.get_close_matches(name, timm.list_models("*vit*"), n=3, cutoff=0)
+        raise InputError(
+            f"backbone.name: timm has no model {name!r}; it has {', '.join(near)}, ..."
+        )
     try:
         vit = timm.create_model(
             name, pretrained=weights == "pretrained", num_classes=0, img_size=image_size
@@ -149,7 +151,9 @@ def load_weights(vit: VisionTransformer, path: Path) -> None:
         state = convert(state, vit)
     except Exception as error:  # whatever a broken file makes the readers raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(f"backbone.weights: {path}: cannot be read as weights ({reason})") from error
+        raise InputError(
+            f"backbone.weights: {path}: cannot be read as weights ({reason})"
+        ) from error
     problems = _misfits(vit.state_dict(), state)
     if problems:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,10 +28,9 @@ def open_clip_embeddings(
     same one). Raises InputError if open_clip has no such model or weights.
     """
     if model not in open_clip.list_models():
-        near = [name for name in open_clip.list_models() if name.startswith(model[:8])][:5]
+        near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0)
         raise InputError(
-            f"language.model: open_clip has no model {model!r}; it has"
-            f" {', '.join(near) or 'those of open_clip.list_models()'}, ..."
+            f"language.model: open_clip has no model {model!r}; it has {', '.join(near)}, ..."
         )
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained != "none" and pretrained not in tags and not Path(pretrained).is_file():
@@ -46,7 +46,9 @@ def open_clip_embeddings(
             ).eval()
     except (OSError, RuntimeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"language: weights of {model}, {pretrained} not loaded ({reason})") from error
+        raise InputError(
+            f"language: weights of {model}, {pretrained} not loaded ({reason})"
+        ) from error
     tokenize = open_clip.get_tokenizer(model)
     of_prompts = [
         torch.cat(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
@@ -59,15 +61,21 @@ STYLE: Any = {
 }
 
 
+@contextmanager
+def _style() -> Iterator[None]:
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        # A script that our font lacks is for the reader's fonts to draw.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        yield
+
+
 def grid_figure(result: GridResult) -> Figure | None:
     """Lines over numeric columns, else dots by row; None if no trial has a value."""
     if not any(cell.summary for cell in result.cells):
         return None
-    with mpl.rc_context(STYLE):
+    with _style():
         numbers = numeric_columns(result)
-        figure = _dots(result) if numbers is None else _lines(result, numbers)
-        FigureCanvasAgg(figure)
-        return figure
+        return _laid_out(_dots(result) if numbers is None else _lines(result, numbers))
 
 
 def curves_figure(curves: Mapping[str, Sequence[Curve]]) -> Figure | None:
@@ -75,22 +83,25 @@ def curves_figure(curves: Mapping[str, Sequence[Curve]]) -> Figure | None:
     drawn = {metric: curves[metric] for metric in CURVES if curves.get(metric)}
     if not drawn:
         return None
-    with mpl.rc_context(STYLE):
+    with _style():
         figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
-        FigureCanvasAgg(figure)
         panels = figure.subplots(1, len(drawn), squeeze=False)[0]
         for axes, (metric, lines) in zip(panels, drawn.items(), strict=True):
             _curves(axes, metric, lines)
-        return figure
+        return _laid_out(figure)
+
+
+def _laid_out(figure: Figure) -> Figure:
+    """Once and for all, so that SVG and PDF are alike and no file costs another layout."""
+    FigureCanvasAgg(figure).draw()
+    figure.set_layout_engine("none")
+    return figure
 
 
 def svg(figure: Figure) -> str:
     """A standalone SVG without date, program or doctype."""
-    buffer = io.StringIO()
-    empty = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="svg", metadata=empty)
-    text = re.sub(r"<metadata>.*?</metadata>\s*", "", buffer.getvalue(), flags=re.DOTALL)
+    written = _saved(figure, "svg", "Date", "Creator", "Format", "Type").decode()
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", written, flags=re.DOTALL)
     return text[text.index("<svg") :]
 
 
@@ -108,9 +119,13 @@ def inline_svg(text: str, name: str, description: str) -> str:
 
 def pdf(figure: Figure) -> bytes:
     """Embedded TrueType fonts and no date, as publishers want it."""
+    return _saved(figure, "pdf", "CreationDate", "Creator")
+
+
+def _saved(figure: Figure, kind: str, *left_out: str) -> bytes:
     buffer = io.BytesIO()
-    with mpl.rc_context(STYLE):
-        figure.savefig(buffer, format="pdf", metadata={"CreationDate": None, "Creator": None})
+    with _style():
+        figure.savefig(buffer, format=kind, metadata=dict.fromkeys(left_out))
     return buffer.getvalue()
 
 

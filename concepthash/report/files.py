@@ -44,4 +44,4 @@ def _manifest(folder: Path) -> set[str]:
         names = (folder / MANIFEST).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return set()
-    return {name for name in names if name and Path(name).name == name}
+    return {name for name in names if Path(name).name == name and (folder / name).is_file()}

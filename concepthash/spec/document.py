@@ -60,7 +60,9 @@ def read_document(path: Path) -> Document:
         raise InputError(f"{source}: no such file; give the path of a study's YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{source}: cannot be read ({reason}); give a readable YAML file") from None
+        raise InputError(
+            f"{source}: cannot be read ({reason}); give a readable YAML file"
+        ) from None
     return parse_document(text, source)
 
 

@@ -53,7 +53,9 @@ def _variants(raw: Any) -> Any:
     if not isinstance(raw, list) or not all(isinstance(row, Mapping) for row in raw):
         raise ValueError("must be fields with lists of values, or a list of {label, field: value}")
     changes = [{key: row[key] for key in row if key != "label"} for row in raw]
-    labels = [str(row.get("label", _label(change))) for row, change in zip(raw, changes, strict=True)]
+    labels = [
+        str(row.get("label", _label(change))) for row, change in zip(raw, changes, strict=True)
+    ]
     return tuple(Variant(label=a, changes=b) for a, b in zip(labels, changes, strict=True))
 
 
@@ -83,7 +85,9 @@ class GridTable(Spec):
     def _distinct_labels(cls, axis: tuple[Variant, ...]) -> tuple[Variant, ...]:
         labels = [variant.label for variant in axis]
         if repeated := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"labels must differ, but {', '.join(map(repr, repeated))} is repeated")
+            raise ValueError(
+                f"labels must differ, but {', '.join(map(repr, repeated))} is repeated"
+            )
         return axis
 
     @model_validator(mode="after")

@@ -124,7 +124,9 @@ def _history(store: Store, runs: Iterable[Run]) -> pl.DataFrame:
         for point in store.client.get_metric_history(run.info.run_id, metric)
     ]
     schema = {"digest": pl.String, "metric": pl.String, "step": pl.Int64, "value": pl.Float64}
-    return pl.DataFrame(points, schema=schema, orient="row").unique().sort("digest", "metric", "step")
+    return (
+        pl.DataFrame(points, schema=schema, orient="row").unique().sort("digest", "metric", "step")
+    )
 
 
 def _provenance(store: Store, parent: Run) -> dict[str, str]:

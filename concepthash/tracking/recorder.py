@@ -210,7 +210,9 @@ def versions(source: Path) -> dict[str, str]:
         git = ["git", "-C", str(folder)]
         commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
         if commit.returncode == 0:
-            changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True)
+            changed = subprocess.run(
+                [*git, "status", "--porcelain"], capture_output=True, text=True
+            )
             tags["mlflow.source.git.commit"] = commit.stdout.strip()
             tags["git.dirty"] = str(bool(changed.stdout.strip())).lower()
             break
@@ -227,5 +229,3 @@ def _is_alive(run: Run) -> bool:
         # A process of the same number that started at another time is somebody else.
         return abs(process.create_time() - float(tags.get("owner.started", 0))) < 1
     return time.time() - float(tags.get("heartbeat", 0)) < _SILENT_S
-
-

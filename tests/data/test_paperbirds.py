@@ -402,6 +402,20 @@ def test_an_interrupted_generator_leaves_nothing(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_folder_appears_all_at_once(written, tmp_path, monkeypatch):
+    root, rename, renamed = tmp_path / "set", os.rename, []
+
+    def watched(source, target):
+        assert not root.exists()
+        assert bytes_of(Path(source)) == bytes_of(written)
+        renamed.append((Path(source).parent, Path(target)))
+        rename(source, target)
+
+    monkeypatch.setattr(files.os, "rename", watched)
+    write(SMALL, root)
+    assert renamed == [(tmp_path, root)]  # from the same folder, hence the same disk
+
+
 def test_two_processes_at_once_both_end_well(written, tmp_path):
     root = tmp_path / "set"
     context = multiprocessing.get_context("spawn")

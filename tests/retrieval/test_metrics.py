@@ -20,7 +20,9 @@ def average_precision_of_order(relevant: list[bool]) -> Fraction:
     return total / hits if hits else Fraction(0)
 
 
-def mean_over_all_orders(query: list[int], label: int, database: list[list[int]], labels: list[int]):
+def mean_over_all_orders(
+    query: list[int], label: int, database: list[list[int]], labels: list[int]
+):
     """Brute force: every permutation of the database that sorts by distance."""
     distances = [sum(a != b for a, b in zip(query, code, strict=True)) for code in database]
     scores = [
@@ -53,7 +55,10 @@ def test_it_is_the_mean_over_every_order_of_the_tied(case):
     expected = sum(mean_over_all_orders(q, 0, database, labels) for q in queries) / len(queries)
     as_codes = lambda rows: 2.0 * torch.tensor(rows) - 1  # noqa: E731
     score = mean_average_precision(
-        as_codes(queries), torch.zeros(len(queries)).long(), as_codes(database), torch.tensor(labels)
+        as_codes(queries),
+        torch.zeros(len(queries)).long(),
+        as_codes(database),
+        torch.tensor(labels),
     )
     assert score == pytest.approx(float(expected), abs=1e-9)
 
@@ -82,9 +87,7 @@ def test_zero_counts_as_a_positive_bit():
     zeros, ones = torch.zeros(1, 4), torch.ones(1, 4)
     other = -torch.ones(1, 4)
     label = torch.tensor([1])
-    score = mean_average_precision(
-        zeros, label, torch.cat([other, ones]), torch.tensor([0, 1])
-    )
+    score = mean_average_precision(zeros, label, torch.cat([other, ones]), torch.tensor([0, 1]))
     assert score == 1.0
 
 
@@ -98,12 +101,13 @@ def test_a_query_without_a_relevant_image_counts_zero():
 def test_empty_input_is_refused_with_the_counts(queries, database):
     with pytest.raises(ValueError, match=f"{queries} queries and {database} database"):
         mean_average_precision(
-            torch.ones(queries, 4), torch.zeros(queries), torch.ones(database, 4), torch.zeros(database)
+            torch.ones(queries, 4),
+            torch.zeros(queries),
+            torch.ones(database, 4),
+            torch.zeros(database),
         )
 
 
 def test_codes_of_two_lengths_are_refused():
     with pytest.raises(ValueError, match="K=4 for queries and K=8"):
-        mean_average_precision(
-            torch.ones(1, 4), torch.zeros(1), torch.ones(1, 8), torch.zeros(1)
-        )
+        mean_average_precision(torch.ones(1, 4), torch.zeros(1), torch.ones(1, 8), torch.zeros(1))

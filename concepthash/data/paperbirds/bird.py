@@ -116,7 +116,7 @@ def _torso(pen: Pen, shape: Shape, body: Blob, plumage: Plumage) -> Places:
     breast = cap(body, (50 - 0.35 * shape.tilt, -78), (0.12, 0.06))
     pen.pattern(belly, plumage["belly"])
     pen.paint(breast, breast_colour)
-    pen.paint(piece(neck, (0.0, 1.0), (0.0, 0.58)), back)
+    pen.paint(piece(neck, (0.3, 1.0), (0.0, 0.58)), back)
     pen.paint(piece(neck, (0.25, 1.0), (0.54, 1.0)), breast_colour)
     pen.pattern(breast, plumage["breast"])
     return {

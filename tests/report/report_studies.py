@@ -1,0 +1,49 @@
+"""Tables as a study file has them, and one run."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+
+def run(digest: str, value: float | str, metric: str = "test/map", **more: Any) -> dict[str, Any]:
+    failed = value == "failed"
+    return {
+        "digest": digest,
+        "run_id": f"run-{digest}",
+        "status": value if isinstance(value, str) else "finished",
+        "failure": "loss is nan <epoch 3> & more" if failed else None,
+        "table": None,
+        "duration_s": 61.0,
+        "device": "cpu",
+        "started": dt.datetime(2026, 1, 2),
+        metric: None if isinstance(value, str) else value,
+        **more,
+    }
+
+
+LOSSES = {
+    "name": "losses",
+    "title": "Loss terms",
+    "rows": [
+        {"label": "baseline"},
+        {"label": "no quantization", "loss.quantization": 0.0},
+        {"label": "no margin", "loss.margin": 0.0},
+    ],
+}
+BITS = {
+    "name": "bits",
+    "rows": [{"label": "text"}, {"label": "learned", "language": "off"}],
+    "columns": {"num_bits": [16, 32, 64]},
+}
+SEARCH = {
+    "name": "search",
+    "search": {
+        "trials": 6,
+        "show": 2,
+        "space": {
+            "optimizer.lr": {"low": 1e-4, "high": 1e-1, "log": True},
+            "language": {"choices": ["off", {"source": "open_clip"}]},
+        },
+    },
+}

@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-import timm.data
 import torch
 from safetensors.torch import load_file, save_file
+from timm.data.config import resolve_model_data_config
 from timm.models import VisionTransformer
 from torch import Tensor
 
@@ -114,7 +114,7 @@ def build_model(trial: Trial, class_names: Sequence[str]) -> Built:
     embeddings = text_embeddings(spec, class_names)
     torch.manual_seed(trial.seed)
     vit = build_vit(spec.backbone)
-    statistics = timm.data.resolve_model_data_config(vit)
+    statistics = resolve_model_data_config(vit)
     backbone = Backbone(vit, spec.adapter_width if spec.tuning == "adapters" else None)
     if embeddings is None:
         class_centers: FreeCenters | TextCenters = FreeCenters(len(class_names), spec.num_bits)

@@ -91,7 +91,7 @@ def plan(
     tracking_uri: TrackingUri = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Print the study's tables, cells and distinct trials, and how many are done. Trains nothing."""
+    """Print the study's tables, cells and distinct trials, and which are done. Trains nothing."""
     from concepthash.plan import describe, make_plan, missing_inputs
     from concepthash.spec import load_study
     from concepthash.tracking import earlier_trials, open_store
@@ -195,6 +195,7 @@ def ui(
     """Open MLflow's own interface on the store, at http://127.0.0.1:PORT."""
     from concepthash.tracking import open_store, serve_ui
 
+    typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", err=True)
     raise typer.Exit(serve_ui(open_store(tracking_uri), port))
 
 

@@ -73,15 +73,17 @@ def concept_hash_losses(
     scale: float = 8.0,
     margin: float = 0.2,
 ) -> Losses:
-    """L_clf, L_quan, L_csd, L_cd of a batch with labels (B,) int64, and their weighted sum."""
+    """L_clf, L_quan, L_csd, L_cd of a batch with labels (B,) int64, and their weighted sum.
+
+    At least one weight must be positive.
+    """
     num_concepts = outputs.concept_cos.shape[1]
     per_concept = labels.unsqueeze(1).expand(-1, num_concepts)  # (B, M)
-    parts = LossWeights(
-        classification=margin_softmax(outputs.cos_to_centers, labels, scale, margin),
-        quantization=margin_softmax(outputs.cos_to_sign_centers, labels, scale, margin),
-        concept_spatial_diversity=attention_overlap(outputs.concept_attention),
-        concept_discrimination=margin_softmax(outputs.concept_cos, per_concept, scale, margin),
-    )
+    classification = margin_softmax(outputs.cos_to_centers, labels, scale, margin)
+    quantization = margin_softmax(outputs.cos_to_sign_centers, labels, scale, margin)
+    diversity = attention_overlap(outputs.concept_attention)
+    discrimination = margin_softmax(outputs.concept_cos, per_concept, scale, margin)
+    parts = (classification, quantization, diversity, discrimination)
     # A loss of weight 0 is left out of the sum, so that it cannot spoil it with a NaN.
-    total = sum(w * part for w, part in zip(weights, parts, strict=True) if w)
-    return Losses(*parts, total=total if isinstance(total, Tensor) else parts[0] * 0)
+    weighted = [weight * part for weight, part in zip(weights, parts, strict=True) if weight]
+    return Losses(*parts, total=torch.stack(weighted).sum())

@@ -91,7 +91,7 @@ class _Run:
     def __init__(self, trial: Trial, device: str, workers: int) -> None:
         spec = trial.spec
         self.trial, self.device = trial, device
-        self.loading = {"workers": workers, "pin_memory": device.startswith("cuda")}
+        self.workers, self.pin_memory = workers, device.startswith("cuda")
         images = open_images(trial.dataset)
         self.pixels: Pixels = load_pixels(images, spec.backbone.image_size)
         self.labels = images.labels
@@ -122,10 +122,11 @@ class _Run:
             batch_size=spec.batch_size,
             seed=self.trial.seed,
             epoch=epoch,
-            **self.loading,
+            workers=self.workers,
+            pin_memory=self.pin_memory,
         )
         model.train()
-        learning_rate = self.schedule.get_last_lr()[0]
+        learning_rate = float(self.schedule.get_last_lr()[0])
         sums = torch.zeros(len(Losses._fields), device=self.device)
         steps = 0
         for images, labels in self._on_device(batches):
@@ -142,13 +143,13 @@ class _Run:
             self.schedule.step()
             sums += torch.stack([loss.detach() for loss in losses])
             steps += 1
-        means = dict(zip(Losses._fields, (sums / steps).tolist(), strict=True))
+        means: dict[str, float] = dict(zip(Losses._fields, (sums / steps).tolist(), strict=True))
         if not math.isfinite(means["total"]):
             raise TrainingError(
                 f"the loss is {means['total']} in epoch {epoch} of {spec.epochs}"
                 f" (learning rate {learning_rate:.3g}); a lower optimizer.lr usually helps"
             )
-        return {"lr": learning_rate} | {f"train/{name}": mean for name, mean in means.items()}
+        return {"lr": learning_rate, **{f"train/{name}": mean for name, mean in means.items()}}
 
     def validate(self) -> dict[str, float]:
         """The validation part searches the images that train the model."""
@@ -158,7 +159,7 @@ class _Run:
     def test(self) -> tuple[dict[str, float], dict[str, Tensor]]:
         """The metrics of the test queries, and the tensors to compute any other from."""
         queries, database = self.encode(self.split.queries), self.encode(self.split.database)
-        metrics = {
+        metrics: dict[str, float] = {
             "test/map": _map(queries, database),
             "test/quantization_error": quantization_error(queries.codes),
             "test/attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
@@ -177,7 +178,14 @@ class _Run:
     @torch.no_grad()
     def encode(self, indices: np.ndarray) -> Encoded:
         self.model.eval()
-        batches = evaluation_batches(self.pixels, self.labels, indices, self.crop, **self.loading)
+        batches = evaluation_batches(
+            self.pixels,
+            self.labels,
+            indices,
+            self.crop,
+            workers=self.workers,
+            pin_memory=self.pin_memory,
+        )
         codes, labels, attention = [], [], []
         for images, batch_labels in self._on_device(batches):
             outputs = self._forward(images)

@@ -112,7 +112,8 @@ def decode_image(path: Path, image_size: int) -> np.ndarray:
             upright = Image.alpha_composite(white, rgba)
         rgb = upright.convert("RGB")
     scale = image_size / min(rgb.size)
-    size = tuple(max(image_size, round(side * scale)) for side in rgb.size)
+    width, height = (max(image_size, round(side * scale)) for side in rgb.size)
+    size = (width, height)
     if size != rgb.size:
         rgb = rgb.resize(size, Image.Resampling.BICUBIC)
     return np.asarray(rgb)

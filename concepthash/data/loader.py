@@ -85,7 +85,7 @@ def _loader(
 ) -> DataLoader[Batch]:
     return DataLoader(
         _Images(pixels, labels, transform),
-        sampler=batches,  # type: ignore[arg-type]  # a sampler of batches: keys of whole batches
+        sampler=batches,  # each item is the keys of a whole batch
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.init import zeros_
-import torch
 
 
 class Adapter(nn.Module):

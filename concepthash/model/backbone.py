@@ -11,7 +11,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import timm
 import torch
@@ -37,10 +37,9 @@ class AdaptedBlock(nn.Module):
 
     def __init__(self, block: nn.Module, width: int, adapter_width: int | None) -> None:
         super().__init__()
-        self.block = block
-        adapted = adapter_width is not None
-        self.adapt_attention = Adapter(width, adapter_width) if adapted else nn.Identity()
-        self.adapt_mlp = Adapter(width, adapter_width) if adapted else nn.Identity()
+        self.block: Any = block  # a block of timm, whose parts have no common type
+        self.adapt_attention = _adapter(width, adapter_width)
+        self.adapt_mlp = _adapter(width, adapter_width)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)"""
@@ -58,7 +57,11 @@ class AdaptedBlock(nn.Module):
         return z, attention
 
 
-def attend_from_last(attn: nn.Module, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
+def _adapter(width: int, adapter_width: int | None) -> nn.Module:
+    return nn.Identity() if adapter_width is None else Adapter(width, adapter_width)
+
+
+def attend_from_last(attn: Any, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """timm's self-attention, computed for the last `count` tokens of x (B, L, D) alone.
 
     Returns their outputs (B, count, D) and softmax rows (B, H, count, L). The queries of all
@@ -88,11 +91,12 @@ class Backbone(nn.Module):
         self.num_prefix_tokens: int = vit.num_prefix_tokens
         # Only the way up to the last block is used: final norm, pooling and head would be
         # parameters without a gradient.
-        vit.norm = vit.fc_norm = vit.head = nn.Identity()
-        vit.attn_pool = None
-        blocks = list(vit.blocks)
-        vit.blocks = nn.Sequential()
-        self.stem = vit
+        stem: Any = vit
+        stem.norm = stem.fc_norm = stem.head = nn.Identity()
+        stem.attn_pool = None
+        blocks = list(stem.blocks)
+        stem.blocks = nn.Sequential()
+        self.stem: Any = stem
         self.blocks = nn.ModuleList(AdaptedBlock(b, self.width, adapter_width) for b in blocks)
 
     def forward(self, images: Tensor, concepts: Tensor) -> BackboneOutput:
@@ -100,10 +104,11 @@ class Backbone(nn.Module):
         x = self.stem._pos_embed(self.stem.patch_embed(images))  # (B, prefix + N, D)
         concepts = concepts.expand(len(x), -1, -1).to(x.dtype)  # (B, M, D)
         x = self.stem.norm_pre(torch.cat([x, concepts], dim=1))  # (B, prefix + N + M, D)
-        for block in self.blocks[:-1]:
+        blocks: list[Any] = list(self.blocks)
+        for block in blocks[:-1]:
             x = block(x)
         num_concepts = concepts.shape[1]
-        z, attention = self.blocks[-1].last(x, num_concepts)
+        z, attention = blocks[-1].last(x, num_concepts)
         return BackboneOutput(z, attention[..., self.num_prefix_tokens : -num_concepts])
 
 
@@ -157,8 +162,8 @@ def load_weights(vit: VisionTransformer, path: Path) -> None:
     problems = _misfits(vit.state_dict(), state)
     if problems:
         raise InputError(
-            f"backbone.weights: {path} does not fit {vit.default_cfg.get('architecture', 'the ViT')}"
-            f" of width {vit.embed_dim} with {len(vit.blocks)} blocks: {problems};"
+            f"backbone.weights: {path} does not fit the backbone, whose width is {vit.embed_dim}"
+            f" with {len(vit.blocks)} blocks: {problems};"
             " give the weights of this backbone, or the backbone of these weights"
         )
     vit.load_state_dict(state, strict=False)

@@ -122,17 +122,18 @@ def _set(data: Any, path: KeyPath, value: Any, origin: str) -> None:
     for depth, key in enumerate(path[:-1]):
         if isinstance(data, dict):
             data = data.setdefault(key, {})
-        elif isinstance(data, list) and isinstance(key, int) and key < len(data):
+        elif _has_item(data, key):
             data = data[key]
         else:
             raise InputError(f"{origin}: {dotted(path[: depth + 1])} does not exist")
-    key = path[-1]
-    if isinstance(data, dict):
-        data[key] = value
-    elif isinstance(data, list) and isinstance(key, int) and key < len(data):
-        data[key] = value
+    if isinstance(data, dict) or _has_item(data, path[-1]):
+        data[path[-1]] = value
     else:
         raise InputError(f"{origin}: {dotted(path[:-1])} holds a single value, not keys to set")
+
+
+def _has_item(data: Any, key: str | int) -> bool:
+    return isinstance(data, list) and isinstance(key, int) and key < len(data)
 
 
 def _copy(value: Any) -> Any:

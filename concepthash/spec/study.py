@@ -15,12 +15,12 @@ from pydantic import (
     PositiveInt,
     Tag,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from concepthash.spec.dataset import DatasetSpec
 from concepthash.spec.trial import Spec, TrialSpec, is_path
-
 
 METRICS = {
     "test/map": "mAP@all",
@@ -36,7 +36,11 @@ class Variant(Spec):
     """A row or a column: what it changes of the baseline, by dotted field."""
 
     label: str
-    changes: dict[str, Any] = {}
+    changes: dict[str, Any] = Field(default_factory=dict)
+
+    @model_serializer
+    def _as_written(self) -> dict[str, Any]:
+        return {"label": self.label, **self.changes}
 
 
 def _variants(raw: Any) -> Any:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -24,6 +24,7 @@ from pydantic import (
     Tag,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 
@@ -55,6 +56,18 @@ class LossSpec(Spec):
     """Inverse temperature s of the cosine softmax."""
     margin: NonNegativeFloat = 0.2
     """Margin m taken from the cosine to the true class."""
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        weights = (
+            self.classification,
+            self.quantization,
+            self.concept_spatial_diversity,
+            self.concept_discrimination,
+        )
+        if not any(weights):
+            raise ValueError("at least one loss needs a weight above 0, but all four are 0")
+        return self
 
 
 class OpenClipText(Spec):

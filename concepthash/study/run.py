@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-# Tune would otherwise insist that every report carries val/map.
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# Results are in MLflow: no CSV, JSON and TensorBoard copies.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 
 import ray
 from ray import tune
@@ -127,7 +118,7 @@ def _train_grid(
         orders.append(Order.of(trial, plan.study.resources, storage, resume).as_config())
     _fit(
         {ORDER: tune.grid_search(orders)},
-        tune.TuneConfig(**_NAMES, reuse_actors=True),
+        tune.TuneConfig(),
         Driver(recorder, progress),
         plan,
         storage,
@@ -141,8 +132,6 @@ def _train_search(
     _fit(
         {ORDER: Order.of(search.trial, plan.study.resources, storage).as_config()},
         tune.TuneConfig(
-            **_NAMES,
-            reuse_actors=True,
             num_samples=search.left,
             search_alg=search.searcher(),
             scheduler=search.scheduler(),
@@ -157,13 +146,12 @@ def _digest_of(trial: TuneTrial) -> str:
     return order_of(trial.config).trial.digest
 
 
-_NAMES = {"trial_name_creator": _digest_of, "trial_dirname_creator": _digest_of}
-
-
 def _fit(
     space: dict[str, Any], config: tune.TuneConfig, driver: Driver, plan: Plan, storage: str
 ) -> None:
     resources = plan.study.resources
+    config.reuse_actors = True  # a worker takes seconds to import what it needs
+    config.trial_name_creator = config.trial_dirname_creator = _digest_of
     started = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     tune.Tuner(
         tune.with_resources(run_trial, {"cpu": resources.cpu, "gpu": resources.gpu}),

@@ -85,7 +85,8 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     low, high = dimension.low, dimension.high
     if isinstance(low, int) and isinstance(high, int):
         return IntDistribution(low, high, log=dimension.log)
-    assert low is not None and high is not None  # checked by the spec
+    assert low is not None  # the spec checked that there is a range
+    assert high is not None
     return FloatDistribution(low, high, log=dimension.log)
 
 

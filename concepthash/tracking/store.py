@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import os
 import urllib.parse
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import requests
-
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-logging.getLogger("mlflow.store.db").setLevel(logging.WARNING)
-logging.getLogger("alembic").setLevel(logging.WARNING)
-
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run, ViewType
 
@@ -127,5 +120,5 @@ def _reason(error: requests.RequestException) -> str:
     if isinstance(error, requests.Timeout):
         return f"no answer within {_ANSWER_WITHIN_S} s"
     if isinstance(error, requests.HTTPError):
-        return f"HTTP {error.response.status_code}"
+        return str(error)
     return "connection refused or no such host"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
@@ -21,7 +20,4 @@ def serve_ui(store: Store, port: int) -> int:
         raise InputError(f"{store.uri}: does not exist yet; run a study first")
     command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store.uri]
     command += ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", flush=True)
-    return subprocess.run(
-        command, env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}, check=False
-    ).returncode
+    return subprocess.run(command, check=False).returncode

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -171,9 +172,10 @@ def text_embeddings(spec: TrialSpec, class_names: Sequence[str]) -> Tensor | Non
                 prompts=language.prompts,
             )
             cached.parent.mkdir(parents=True, exist_ok=True)
-            temporary = cached.with_suffix(f".{torch.randint(2**31, ()).item()}.tmp")
-            save_file({"text_embeddings": embeddings}, temporary)
-            temporary.replace(cached)
+            with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
+                temporary = Path(folder, name)
+                save_file({"text_embeddings": embeddings}, temporary)
+                temporary.replace(cached)
         return load_file(cached)["text_embeddings"]
     return None
 

@@ -58,7 +58,7 @@ class Checkpoints:
             for name, tensor in tensors.items()
             if name.startswith(_MODEL)
         }
-        if learned.keys() != learned_state(model).keys():
+        if _shapes(learned) != _shapes(learned_state(model)):
             raise ValueError(f"{path}: is a checkpoint of another model; remove its folder")
         model.load_state_dict(learned, strict=False)
         state: dict[int, dict[str, Tensor]] = {}
@@ -92,3 +92,7 @@ def learned_state(model: nn.Module) -> dict[str, Tensor]:
     }
     kept = trainable | statistics
     return {name: tensor for name, tensor in model.state_dict().items() if name in kept}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -138,7 +138,8 @@ def missing_inputs(plan: Plan) -> list[Path]:
     """Files and folders that the study names and that are not there."""
     dataset = plan.study.dataset
     named = [dataset.root] if dataset.name != "paperbirds" and dataset.root else []
-    named += [path for trial in plan.trials.values() for path in trial.files()]
+    trials = [*plan.trials.values(), *([plan.baseline] if plan.searches else [])]
+    named += [path for trial in trials for path in trial.files()]
     return [path for path in dict.fromkeys(named) if not path.exists()]
 
 

@@ -126,7 +126,7 @@ class _Run:
             pin_memory=self.pin_memory,
         )
         model.train()
-        learning_rate = float(self.schedule.get_last_lr()[0])
+        learning_rate = float(self.optimizer.param_groups[0]["lr"])
         sums = torch.zeros(len(Losses._fields), device=self.device)
         steps = 0
         for images, labels in self._on_device(batches):

@@ -93,8 +93,10 @@ def _decoded(images: ImageSet, image_size: int) -> Iterator[np.ndarray | str]:
     def decode(path: Path) -> np.ndarray | str:
         try:
             return decode_image(path, image_size)
-        except (OSError, UnidentifiedImageError, ValueError, SyntaxError) as error:
-            reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        except Exception as error:  # whatever a broken file makes Pillow raise
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            if isinstance(error, UnidentifiedImageError):
+                reason = "not an image"
             return f"{path}: cannot be decoded ({reason}); replace it or take it off the list"
 
     with ThreadPoolExecutor() as pool:
@@ -110,6 +112,8 @@ def decode_image(path: Path, image_size: int) -> np.ndarray:
             rgba = upright.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
             upright = Image.alpha_composite(white, rgba)
+        if upright.mode.startswith("I;16"):  # Pillow would clip 16 bits to 8
+            upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
         rgb = upright.convert("RGB")
     scale = image_size / min(rgb.size)
     width, height = (max(image_size, round(side * scale)) for side in rgb.size)

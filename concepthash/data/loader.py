@@ -89,4 +89,5 @@ def _loader(
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
+        generator=torch.Generator(),  # else it would draw its workers' seed from the global one
     )

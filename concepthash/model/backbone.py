@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import timm
 import torch
 import torch.nn.functional as F
+from timm.layers import Attention
 from timm.models import VisionTransformer
 from timm.models import load_state_dict as read_state_dict
+from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
 from concepthash.errors import InputError
@@ -115,8 +117,8 @@ class Backbone(nn.Module):
 def create_vit(name: str, *, weights: str, image_size: int) -> VisionTransformer:
     """timm's model `name` at `image_size`, with `weights` "pretrained", "none" or a local file.
 
-    Raises InputError if timm has no such Vision Transformer, if the size does not fit its
-    patches, or if the file does not fit the model (naming the keys).
+    Raises InputError if timm has no such Vision Transformer of plain blocks, if the size does not
+    fit its patches, or if the file does not fit the model (naming the keys).
     """
     if not timm.is_model(name):
         near = difflib.get_close_matches(name, timm.list_models("*vit*"), n=3, cutoff=0)
@@ -127,14 +129,20 @@ def create_vit(name: str, *, weights: str, image_size: int) -> VisionTransformer
         vit = timm.create_model(
             name, pretrained=weights == "pretrained", num_classes=0, img_size=image_size
         )
-    except (RuntimeError, ValueError, TypeError, AssertionError, OSError) as error:
+    except TypeError as error:  # it takes no img_size
+        raise InputError(_no_vit(name)) from error
+    except (RuntimeError, ValueError, AssertionError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"backbone: timm cannot build {name!r} ({reason})") from error
     if not isinstance(vit, VisionTransformer):
-        raise InputError(
-            f"backbone.name: {name!r} is a {type(vit).__name__}, no VisionTransformer of timm;"
-            " take a vit_* or deit* model"
-        )
+        raise InputError(_no_vit(name))
+    for block in vit.blocks:
+        other = block if type(block) is not Block else block.attn
+        if type(other) not in (Block, Attention):
+            raise InputError(
+                f"backbone.name: {name!r} is built of {type(other).__name__}s; concept tokens pass"
+                " through timm's plain Block and Attention, take e.g. vit_base_patch16_224"
+            )
     patch = vit.patch_embed.patch_size[0]
     if image_size % patch:
         raise InputError(
@@ -144,6 +152,10 @@ def create_vit(name: str, *, weights: str, image_size: int) -> VisionTransformer
     if weights not in ("pretrained", "none"):
         load_weights(vit, Path(weights))
     return vit
+
+
+def _no_vit(name: str) -> str:
+    return f"backbone.name: {name!r} is no VisionTransformer of timm; take a vit_* or deit* model"
 
 
 def load_weights(vit: VisionTransformer, path: Path) -> None:
@@ -169,7 +181,7 @@ def load_weights(vit: VisionTransformer, path: Path) -> None:
     vit.load_state_dict(state, strict=False)
 
 
-_UNUSED = ("head.", "fc_norm.", "norm.", "attn_pool.", "mask_token", "pre_logits.")
+_UNUSED = ("head.", "head_dist.", "fc_norm.", "norm.", "attn_pool.", "mask_token", "pre_logits.")
 
 
 def _misfits(wanted: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:

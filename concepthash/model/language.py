@@ -44,8 +44,8 @@ def open_clip_embeddings(
             tower = open_clip.create_model(
                 model, pretrained=None if pretrained == "none" else pretrained
             ).eval()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # whatever a broken file makes the readers raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
             f"language: weights of {model}, {pretrained} not loaded ({reason})"
         ) from error

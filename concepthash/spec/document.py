@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -24,6 +25,7 @@ MAX_BYTES = 1_000_000
 MAX_VALUES = 20_000
 MAX_DEPTH = 30
 _TAG = "tag:yaml.org,2002:"
+_SCALARS = frozenset(("str", "int", "float", "bool", "null", "timestamp", "merge", "value"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def with_overrides(
     for override in overrides:
         origin = f"--set {override}"
         key, equals, text = override.partition("=")
-        path: KeyPath = tuple(int(p) if p.isdigit() else p for p in key.strip().split("."))
+        path: KeyPath = tuple(int(p) if p.isdecimal() else p for p in key.strip().split("."))
         if not equals or not all(str(part).strip() for part in path):
             raise InputError(f"{origin}: not of the form key=value; write e.g. baseline.epochs=1")
         value = prepare(str(path[-1]), parse_value(text, origin))
@@ -128,6 +130,8 @@ def _set(data: Any, path: KeyPath, value: Any, origin: str) -> None:
             raise InputError(f"{origin}: {dotted(path[: depth + 1])} does not exist")
     if isinstance(data, dict) or _has_item(data, path[-1]):
         data[path[-1]] = value
+    elif isinstance(data, list):
+        raise InputError(f"{origin}: {dotted(path)} does not exist; the list has {len(data)} items")
     else:
         raise InputError(f"{origin}: {dotted(path[:-1])} holds a single value, not keys to set")
 
@@ -144,8 +148,15 @@ def _copy(value: Any) -> Any:
 
 def _compose(text: str, source: str) -> Node | None:
     yaml = YAML(typ="safe", pure=True)
+    yaml.max_depth = MAX_DEPTH
+    yaml.composer.warn_double_anchors = False  # YAML allows them
     try:
         return yaml.compose(text)
+    except MaxDepthExceededError as error:
+        raise InputError(
+            f"{source}:{error.problem_mark.line + 1}: nested more than {MAX_DEPTH} levels deep;"
+            " a study has a few levels only"
+        ) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark is not None else ""
@@ -154,8 +165,6 @@ def _compose(text: str, source: str) -> Node | None:
     except (YAMLError, ValueError) as error:
         problem = str(error).splitlines()[0]
         raise InputError(f"{source}: not valid YAML ({problem}); mend the syntax") from None
-    except RecursionError:
-        raise InputError(f"{source}: nested too deeply; a study has a few levels only") from None
 
 
 def _line(node: Node) -> int:
@@ -185,7 +194,7 @@ class _Reader:
             return dict(self._items(node, path))
         if isinstance(node, SequenceNode) and tag == _TAG + "seq":
             return [self.value(item, (*path, i)) for i, item in enumerate(node.value)]
-        if isinstance(node, ScalarNode) and tag.startswith(_TAG):
+        if isinstance(node, ScalarNode) and tag.removeprefix(_TAG) in _SCALARS:
             return self._scalar(node, tag.removeprefix(_TAG), origin)
         self.problems.append(f"{origin}: the tag {tag} is not allowed; a study is plain data")
         return None
@@ -193,9 +202,10 @@ class _Reader:
     def _items(self, node: MappingNode, path: KeyPath) -> Iterator[tuple[str, Any]]:
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key, line = str(key_node.value), _line(key_node)
-            if not isinstance(key_node, ScalarNode):
-                key = "?"
+            # What a key of another kind holds is not looked at: aliases may make it huge.
+            word = isinstance(key_node, ScalarNode) and key_node.value.isprintable()
+            key, line = key_node.value if word else "?", _line(key_node)
+            if not word:
                 self.problems.append(f"{self.document.source}:{line}: a key must be a single word")
             if key in seen:
                 self.problems.append(
@@ -206,10 +216,11 @@ class _Reader:
             yield key, self.value(value_node, (*path, key), line)
 
     def _scalar(self, node: ScalarNode, tag: str, origin: str) -> Any:
-        if tag in ("int", "float", "bool", "null"):
-            try:
-                return self.constructor.construct_object(node)
-            except (ValueError, YAMLError):
-                self.problems.append(f"{origin}: {node.value!r} is not a valid {tag}")
-                return None
-        return node.value
+        plain = tag in ("int", "float", "bool", "null")
+        try:
+            value = self.constructor.construct_object(node) if plain else node.value
+            str(value).encode()  # fails for a number of thousands of digits, half a character
+        except (ValueError, YAMLError):
+            self.problems.append(f"{origin}: {node.value[:40]!r} is not a valid {tag}")
+            return None
+        return value

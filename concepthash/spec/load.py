@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -67,12 +68,7 @@ def study_schema() -> dict[str, Any]:
 
 def _json(document: Document) -> str:
     """The data as JSON text: strict models then take a list for a tuple, a string for a path."""
-    try:
-        return json.dumps(document.data, allow_nan=False)
-    except ValueError:
-        raise InputError(
-            f"{document.source}: holds .inf or .nan; every number must be finite"
-        ) from None
+    return json.dumps(document.data)
 
 
 # --- paths ---------------------------------------------------------------------------------
@@ -81,9 +77,11 @@ def _json(document: Document) -> str:
 def _absolute_in(base: Path) -> Callable[[str, Any], Any]:
     def absolute(key: str, value: Any) -> Any:
         if is_path(key, value):
-            return str(base / Path(value).expanduser())
+            return str(base / os.path.expanduser(value))
         if isinstance(value, list):
             return [absolute(key, item) for item in value]
+        if isinstance(value, dict) and "choices" in value:  # of a search, for the field `key`
+            return {**value, "choices": absolute(key, value["choices"])}
         _make_absolute(value, base)
         return value
 
@@ -105,15 +103,19 @@ def _make_absolute(data: Any, base: Path) -> None:
 
 
 def _follows(details: ErrorDetails) -> bool:
-    """Whether a list counts as too short only because its items are wrong, as said elsewhere."""
+    """Whether the same is said elsewhere: a list is too short only because its items are wrong,
+    a bound of a range is no integer and no number either."""
+    if details["loc"][-2:] in (("low", "int"), ("high", "int")):
+        return True
     given = details.get("input")
     return details["type"] == "too_short" and isinstance(given, list) and bool(given)
 
 
 def _key_path(loc: tuple[int | str, ...]) -> KeyPath:
     """Pydantic's location without the tags it adds for the unions of the spec."""
-    tagged = [i for i, key in enumerate(loc) if key in ("dataset", "language")]
-    tagged += [1] if loc[:1] == ("tables",) else []
+    tagged = [i for i, key in enumerate(loc[:2]) if key in ("dataset", "language")]
+    if loc[:1] == ("tables",):
+        tagged += [1, *(i for i, key in enumerate(loc) if key in ("low", "high"))]
     return tuple(key for i, key in enumerate(loc) if i - 1 not in tagged)
 
 
@@ -121,7 +123,10 @@ def _problem(details: ErrorDetails) -> Problem:
     path = _key_path(details["loc"])
     kind, given = details["type"], details.get("input")
     if kind == "extra_forbidden":
-        return path, f"unknown key{_suggestion(str(path[-1]), _keys_at(path[:-1]))}"
+        known, parent = _keys_at(path[:-1]), [key for key in path[:-1] if isinstance(key, str)]
+        if path[-1] in known:
+            return path, f"unknown key here; only another kind of {parent[-1]} has it"
+        return path, f"unknown key{_suggestion(str(path[-1]), known)}"
     if kind == "missing":
         return path, "missing; it has no default"
     message = details["msg"].removeprefix("Value error, ")
@@ -153,7 +158,8 @@ def _keys_at(path: KeyPath) -> set[str]:
 
 
 def _children(schema: Mapping[str, Any], node: Mapping[str, Any], step: str) -> Iterator[Any]:
-    child = node.get("items") if step == "items" else node.get("properties", {}).get(step)
+    named = {step: node.get("additionalProperties"), **node.get("properties", {})}
+    child = node.get("items") if step == "items" else named[step]
     return _unfold(schema, child) if isinstance(child, Mapping) else iter(())
 
 
@@ -194,21 +200,30 @@ def _impossible_cells(spec: StudySpec) -> Iterator[Problem]:
     """Combinations of valid values that make no valid trial."""
     for index, table in enumerate(spec.tables):
         if isinstance(table, GridTable):
-            for (r, row), column in product(enumerate(table.rows), table.columns):
-                path: KeyPath = ("tables", index, "rows", r)
+            for (r, row), (c, column) in product(enumerate(table.rows), enumerate(table.columns)):
                 name = f"cell ({row.label}, {column.label})"
-                yield from _cell_problems(spec.baseline, row.changes | column.changes, path, name)
+                path: KeyPath = ("tables", index, "rows", r)
+                places = dict.fromkeys(row.changes, path)
+                places |= dict.fromkeys(column.changes, ("tables", index, "columns", c))
+                changes = row.changes | column.changes
+                yield from _cell_problems(spec.baseline, changes, path, places, name)
         elif isinstance(table, SearchTable):
             space = table.search.space
             corners = product(*(dimension.corners() for dimension in space.values()))
             for values, _ in zip(corners, range(4096), strict=False):
                 changes = dict(zip(space, values, strict=True))
                 path = ("tables", index, "search", "space")
-                yield from _cell_problems(spec.baseline, changes, path, f"combination {changes}")
+                places = dict.fromkeys(space, path)
+                name = f"combination {changes}"
+                yield from _cell_problems(spec.baseline, changes, path, places, name)
 
 
 def _cell_problems(
-    baseline: TrialSpec, changes: Mapping[str, Any], path: KeyPath, name: str
+    baseline: TrialSpec,
+    changes: Mapping[str, Any],
+    path: KeyPath,
+    places: Mapping[str, KeyPath],
+    name: str,
 ) -> Iterator[Problem]:
     try:
         changed(baseline, changes)
@@ -216,4 +231,4 @@ def _cell_problems(
         for details in error.errors():
             field, text = _problem(details)
             key = next((key for key in changes if dotted(field).startswith(key)), None)
-            yield (*path, key) if key else path, f"{name}: {dotted(field)}: {text}"
+            yield (*places[key], key) if key else path, f"{name}: {dotted(field)}: {text}"

@@ -10,17 +10,17 @@ from pydantic import (
     Discriminator,
     Field,
     NonNegativeFloat,
-    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     Tag,
+    WithJsonSchema,
     field_validator,
     model_serializer,
     model_validator,
 )
 
 from concepthash.spec.dataset import DatasetSpec
-from concepthash.spec.trial import Spec, TrialSpec, is_path
+from concepthash.spec.trial import TRIAL_FIELDS, Spec, TrialSpec, is_path
 
 METRICS = {
     "test/map": "mAP@all",
@@ -73,14 +73,65 @@ def _label(changes: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "baseline"
 
 
+_AS_WRITTEN: dict[str, Any] = {
+    "anyOf": [
+        {
+            "description": "Fields with lists of values; every combination is one.",
+            "type": "object",
+            "properties": {name: {"type": "array", "minItems": 1} for name in TRIAL_FIELDS},
+            "additionalProperties": False,
+        },
+        {
+            "type": "array",
+            "minItems": 1,
+            "items": {
+                "type": "object",
+                "properties": {"label": {"type": ["string", "number"]}}
+                | {name: {} for name in TRIAL_FIELDS},
+                "additionalProperties": False,
+            },
+        },
+    ]
+}
+Axis = Annotated[tuple[Variant, ...], Field(min_length=1), WithJsonSchema(_AS_WRITTEN)]
+
+
+def _axis_schema() -> dict[str, Any]:
+    """JSON Schema of both spellings, so that editors complete the names of fields."""
+    values = {"type": "array", "minItems": 1}
+    return {
+        "anyOf": [
+            {
+                "description": "Fields with their values; several fields are combined.",
+                "type": "object",
+                "properties": {name: values for name in TRIAL_FIELDS},
+                "additionalProperties": False,
+            },
+            {
+                "description": "Each entry changes some fields of the baseline.",
+                "type": "array",
+                "minItems": 1,
+                "items": {
+                    "type": "object",
+                    "properties": {"label": {"type": "string"}, **dict.fromkeys(TRIAL_FIELDS, {})},
+                    "additionalProperties": False,
+                },
+            },
+        ]
+    }
+
+
+Axis = Annotated[tuple[Variant, ...], Field(min_length=1), WithJsonSchema(_axis_schema())]
+
+
 class GridTable(Spec):
     """One cell for each row and column; its trials differ in the seed alone."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str = ""
     metric: Metric = "test/map"
-    rows: Annotated[tuple[Variant, ...], Field(min_length=1)]
-    columns: Annotated[tuple[Variant, ...], Field(min_length=1)] = (Variant(label="baseline"),)
+    rows: Axis
+    columns: Axis = (Variant(label="baseline"),)
 
     _read_axis = field_validator("rows", "columns", mode="before")(_variants)
 
@@ -129,12 +180,19 @@ class Dimension(Spec):
         return self.choices if self.choices is not None else (self.low, self.high)
 
 
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+"""What every random generator in use accepts."""
+
+
 class SearchSpec(Spec):
-    space: Annotated[dict[str, Dimension], Field(min_length=1)]
+    space: Annotated[
+        dict[str, Dimension],
+        Field(min_length=1, json_schema_extra={"propertyNames": {"enum": list(TRIAL_FIELDS)}}),
+    ]
     trials: PositiveInt = 20
     show: PositiveInt = 5
     """How many of the best the report lists."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Of the sampler."""
     grace_epochs: PositiveInt = 1
     """Epochs that no trial is pruned before."""
@@ -174,7 +232,7 @@ class StudySpec(Spec):
     """A paragraph for the report's head."""
     dataset: DatasetSpec
     baseline: TrialSpec = TrialSpec()
-    seeds: Annotated[tuple[NonNegativeInt, ...], Field(min_length=1)] = (0, 1, 2)
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     tables: Annotated[tuple[Table, ...], Field(min_length=1)]
     resources: ResourcesSpec = ResourcesSpec()
     protocol: Literal["paper"] = "paper"

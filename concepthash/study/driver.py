@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ray import cloudpickle
 from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 
@@ -93,12 +94,11 @@ class Driver(Callback):
 
 def failure_of(trial: TuneTrial) -> str:
     """Why a trial failed, in one line."""
-    error = trial.get_pickled_error()
+    # At this moment the error lies in the driver's own copy of the trial's folder only.
+    path = trial.pickled_error_file
+    if path is None or not Path(path).exists():
+        return "lost, for a reason that Ray does not tell"
+    error = cloudpickle.loads(Path(path).read_bytes())
     cause = getattr(error, "cause", None) or error
-    if cause is None:
-        return "unknown; see the trial's folder in the storage"
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    # Ray wraps a worker's error into text that ends with the error itself.
-    line = lines[-1] if type(error).__name__.startswith("RayTaskError") else (lines or [""])[0]
-    name = type(cause).__name__
-    return line if line.startswith(name) or ":" in line.split(" ")[0] else f"{name}: {line}"
+    return f"{type(cause).__name__}: {' '.join(lines)[:400]}"

@@ -1,0 +1,122 @@
+"""The model's outputs: which token makes which bits, and what the heads guarantee."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from timm.models import VisionTransformer
+
+from concepthash.model import Backbone, ConceptHash, ConceptTokens, FreeCenters, TextCenters
+
+K, M, C, D = 12, 3, 5, 24
+
+
+def tiny(centers) -> ConceptHash:
+    torch.manual_seed(0)
+    vit = VisionTransformer(
+        img_size=32, patch_size=8, embed_dim=D, depth=2, num_heads=4, num_classes=0
+    )
+    model = ConceptHash(
+        Backbone(vit, 8), ConceptTokens(M, 16, 4, D), centers, num_bits=K, num_classes=C
+    )
+    model.norm.running_mean.uniform_(-1, 1)
+    model.norm.running_var.uniform_(0.5, 2)
+    return model.eval()
+
+
+@pytest.fixture
+def model() -> ConceptHash:
+    return tiny(FreeCenters(C, K))
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def test_each_concept_writes_its_own_bits(model, images):
+    """codes = BN(concat_m W(Z_m + E_m)), so a change of E_m shows in sub-code m alone."""
+    before = model(images)
+    z, bits = before.concept_embeddings, []
+    for m in range(M):
+        bits.append((z[:, m] + model.specificity[m]) @ model.to_bits.weight.T)
+    mean, variance = model.norm.running_mean, model.norm.running_var
+    expected = (torch.cat(bits, dim=1) - mean) / (variance + 1e-5).sqrt()
+    torch.testing.assert_close(before.codes, expected)
+
+    model.specificity[1] += 1
+    moved = (model(images).codes != before.codes).any(dim=0)
+    assert moved.tolist() == [False] * 4 + [True] * 4 + [False] * 4
+
+
+@torch.no_grad()
+def test_cosines_are_those_of_the_codes_the_centers_and_the_concepts(model, images):
+    model.class_centers.centers[0, :3] = 0  # a sign of zero is zero
+    outputs = model(images)
+    centers, z = model.centers(), outputs.concept_embeddings
+    for b in range(len(images)):
+        for c in range(C):
+            cosine = lambda x, y: float(x @ y / x.norm() / y.norm())  # noqa: E731
+            code = outputs.codes[b]
+            assert float(outputs.cos_to_centers[b, c]) == pytest.approx(
+                cosine(code, centers[c]), abs=1e-5
+            )
+            assert float(outputs.cos_to_sign_centers[b, c]) == pytest.approx(
+                cosine(code, centers[c].sign()), abs=1e-5
+            )
+            for m in range(M):
+                assert float(outputs.concept_cos[b, m, c]) == pytest.approx(
+                    cosine(z[b, m] + model.concept_position[m], model.class_weights[c]), abs=1e-5
+                )
+
+
+@torch.no_grad()
+def test_an_image_in_a_batch_is_as_it_is_alone(model, images):
+    together = model(images)
+    for b in range(len(images)):
+        for ours, alone in zip(together, model(images[b : b + 1]), strict=True):
+            torch.testing.assert_close(ours[b], alone[0], rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+def test_under_bfloat16_the_heads_stay_in_float32(model, images):
+    exact = model(images)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rough = model(images)
+    for name, tensor in rough._asdict().items():
+        assert tensor.dtype == torch.float32, name
+    assert not torch.equal(rough.codes, exact.codes)  # the backbone is not
+    assert torch.cosine_similarity(rough.codes, exact.codes).min() > 0.99
+
+
+def test_every_parameter_is_learned_but_the_specificity_that_batch_norm_removes(model, images):
+    with torch.no_grad():
+        for block in model.backbone.blocks:  # an untrained adapter stops the gradient to itself
+            block.adapt_attention.up.weight.normal_()
+            block.adapt_mlp.up.weight.normal_()
+    outputs = model.train()(images)
+    sum((tensor * torch.randn_like(tensor)).sum() for tensor in outputs).backward()
+    norms = {name: float(p.grad.norm()) for name, p in model.named_parameters()}
+    assert norms["specificity"] < 1e-4 * max(norms.values())
+    # W sees Z_m + E_m less their mean over the batch, which is Z_m's alone.
+    assert min(norm for name, norm in norms.items() if name != "specificity") > 0
+
+
+def test_text_centers_are_an_mlp_of_fixed_embeddings():
+    embeddings = torch.randn(C, 6)
+    centers = TextCenters(embeddings, K)
+    first, _, second = centers.mlp
+    with torch.no_grad():
+        hidden = (embeddings @ first.weight.T + first.bias).clamp(min=0)
+        torch.testing.assert_close(centers(), hidden @ second.weight.T + second.bias)
+    assert first.weight.shape == (6, 6)
+    assert "embeddings" not in dict(centers.named_parameters())
+    assert "embeddings" in centers.state_dict()
+
+
+def test_guidance_gives_the_same_model_other_centers(images):
+    guided = tiny(TextCenters(torch.randn(C, 6), K))
+    with torch.no_grad():
+        assert guided.centers().shape == (C, K)
+        assert guided(images).cos_to_centers.shape == (4, C)

@@ -1,0 +1,174 @@
+"""Text embeddings of class names: from open_clip's towers, and from files."""
+
+from __future__ import annotations
+
+import logging
+
+import open_clip
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from concepthash.errors import InputError
+from concepthash.model.language import file_embeddings, open_clip_embeddings
+
+NAMES = ("red-crowned warbler", "tern", "yellow-bellied warbler")
+
+
+def embeddings(*prompts: str, names=NAMES) -> torch.Tensor:
+    return open_clip_embeddings(names, model="paperbirds", pretrained="none", prompts=prompts)
+
+
+def complaint(read, *args, **kwargs) -> str:
+    with pytest.raises(InputError) as caught:
+        read(*args, **kwargs)
+    (line,) = caught.value.lines
+    assert "\n" not in line
+    return line
+
+
+@pytest.fixture(scope="module")
+def photos() -> torch.Tensor:
+    return embeddings("a photo of a {}")
+
+
+def test_they_are_unit_vectors_without_gradient(photos):
+    assert photos.shape == (3, 128)
+    assert not photos.requires_grad
+    torch.testing.assert_close(photos.norm(dim=1), torch.ones(3))
+
+
+def test_names_that_differ_have_embeddings_that_differ(photos):
+    assert (photos @ photos.T).fill_diagonal_(0).max() < 0.9999
+
+
+def test_an_untrained_tower_is_always_the_same_and_draws_nothing(photos):
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    again = embeddings("a photo of a {}")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert torch.equal(again, photos)
+
+
+def test_the_tower_is_open_clips(photos):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        tower = open_clip.create_model("paperbirds", pretrained=None).eval()
+        tokens = open_clip.get_tokenizer("paperbirds")([f"a photo of a {name}" for name in NAMES])
+        text = tower.encode_text(tokens)
+    torch.testing.assert_close(photos, text / text.norm(dim=1, keepdim=True))
+
+
+def test_several_prompts_are_the_mean_of_unit_vectors_made_a_unit_vector(photos):
+    both = embeddings("a photo of a {}", "{}, drawn")
+    mean = (photos + embeddings("{}, drawn")) / 2
+    torch.testing.assert_close(both, mean / mean.norm(dim=1, keepdim=True))
+    assert not torch.allclose(both, photos, atol=1e-3)
+
+
+def test_more_names_than_fit_one_pass_keep_their_order():
+    many = tuple(f"species {i}" for i in range(258))
+    every = embeddings("{}", names=many)
+    assert every.shape == (258, 128)
+    picked = [0, 255, 256, 257]
+    torch.testing.assert_close(every[picked], embeddings("{}", names=[many[i] for i in picked]))
+
+
+def test_saved_weights_of_a_tower_are_loaded(tmp_path, photos):
+    torch.manual_seed(7)
+    tower = open_clip.create_model("paperbirds", pretrained=None).eval()
+    file = tmp_path / "tower.safetensors"
+    save_file({name: t.contiguous() for name, t in tower.state_dict().items()}, file)
+    ours = open_clip_embeddings(NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",))
+    with torch.no_grad():
+        tokens = open_clip.get_tokenizer("paperbirds")(list(NAMES))
+        torch.testing.assert_close(ours, tower.encode_text(tokens, normalize=True))
+
+
+def test_the_root_logger_keeps_its_level(photos):
+    root = logging.getLogger()
+    before = root.level
+    embeddings("{}")
+    assert root.level == before
+
+
+def test_a_model_that_open_clip_lacks():
+    line = complaint(
+        open_clip_embeddings, NAMES, model="ViT-B-33", pretrained="none", prompts=("{}",)
+    )
+    assert line.startswith("language.model: open_clip has no model 'ViT-B-33'; it has ViT-B-32, ")
+
+
+def test_weights_that_open_clip_lacks():
+    line = complaint(
+        open_clip_embeddings, NAMES, model="ViT-B-32", pretrained="openia", prompts=("{}",)
+    )
+    assert line.startswith(
+        "language.pretrained: ViT-B-32 has no weights 'openia', and no such file exists;"
+        " give none or one of: openai, "
+    )
+
+
+def test_a_tower_without_any_tag():
+    line = complaint(
+        open_clip_embeddings, NAMES, model="paperbirds", pretrained="openai", prompts=("{}",)
+    )
+    assert line.endswith("give none or one of: (open_clip knows no tag of it)")
+
+
+def test_weights_of_another_tower(tmp_path):
+    file = tmp_path / "tower.safetensors"
+    save_file({"positional_embedding": torch.zeros(3, 5)}, file)
+    line = complaint(
+        open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
+    )
+    assert line.startswith(f"language: weights of paperbirds, {file} not loaded (")
+
+
+def test_a_broken_file_of_weights(tmp_path):
+    file = tmp_path / "tower.safetensors"
+    file.write_text("no weights at all")
+    line = complaint(
+        open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
+    )
+    assert line.startswith(f"language: weights of paperbirds, {file} not loaded (")
+
+
+# --- precomputed embeddings ----------------------------------------------------------------
+
+
+def test_a_file_is_read_as_float32(tmp_path):
+    wanted = torch.randn(4, 6).half()
+    save_file({"text_embeddings": wanted, "other": torch.ones(1)}, tmp_path / "text.safetensors")
+    read = file_embeddings(tmp_path / "text.safetensors")
+    assert read.dtype == torch.float32
+    assert torch.equal(read, wanted.float())
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    path = tmp_path / "text.safetensors"
+    assert complaint(file_embeddings, path) == f"language.embeddings: {path}: no such file"
+
+
+def test_a_file_without_the_tensor_names_what_it_has(tmp_path):
+    path = tmp_path / "text.safetensors"
+    save_file({"centers": torch.ones(2, 3), "names": torch.ones(2)}, path)
+    assert complaint(file_embeddings, path) == (
+        f"language.embeddings: {path} has no tensor text_embeddings; it has centers, names"
+    )
+
+
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 4)])
+def test_embeddings_that_are_no_matrix(tmp_path, shape):
+    path = tmp_path / "text.safetensors"
+    save_file({"text_embeddings": torch.ones(shape)}, path)
+    assert complaint(file_embeddings, path) == (
+        f"language.embeddings: {path}: text_embeddings must be (classes, width), but is {shape}"
+    )
+
+
+def test_a_file_of_another_kind(tmp_path):
+    path = tmp_path / "text.safetensors"
+    path.write_text("no tensors at all")
+    line = complaint(file_embeddings, path)
+    assert line.startswith(f"language.embeddings: {path} is no safetensors file (")

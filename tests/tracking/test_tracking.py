@@ -1,0 +1,262 @@
+"""A study written into a real store and read back: SQLite files, and a real MLflow server."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+import torch
+from safetensors.torch import save_file
+
+from concepthash.errors import InputError
+from concepthash.plan import make_plan
+from concepthash.spec import StudySpec
+from concepthash.tracking import (
+    Recorder,
+    Store,
+    earlier_trials,
+    open_store,
+    read_spec,
+    read_study,
+    versions,
+)
+
+STUDY = StudySpec.model_validate_json(
+    """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1],
+        "baseline": {"epochs": 2},
+        "tables": [{"name": "t", "rows": [{"label": "on"}, {"label": "off", "language": "off"}]}]}"""
+)
+TRIALS = list(make_plan(STUDY).trials.values())
+
+
+@pytest.fixture
+def store(tmp_path):
+    return open_store(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+@pytest.fixture
+def recorder(store):
+    recorder = Recorder(store, STUDY, versions(Path(__file__)))
+    recorder.open()
+    yield recorder
+    recorder.close("FINISHED")
+
+
+def train(recorder, trial, folder):
+    """A trial of two epochs, as the driver records it."""
+    recorder.begin(trial, device="cpu", threads=1)
+    recorder.log(trial.digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1")
+    recorder.log(trial.digest, {"epoch": 2, "train/total": 4.0, "test/map": 0.5}, "checkpoints/2")
+    save_file({"query_codes": torch.ones(2, 4)}, folder / "codes.safetensors")
+    recorder.finish(trial.digest, folder)
+
+
+def test_a_trial_is_a_child_run_of_the_study(recorder, store, tmp_path):
+    trial = TRIALS[0]
+    train(recorder, trial, tmp_path)
+
+    experiment = store.client.get_experiment_by_name("birds")
+    parent, child = (
+        store.runs(experiment.experiment_id, f"tags.kind = '{kind}'")[0]
+        for kind in ("study", "trial")
+    )
+    assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+    assert child.data.tags["digest"] == trial.digest
+    assert child.data.tags["seed"] == str(trial.seed)
+    assert child.data.tags["device"] == "cpu"
+    assert child.data.tags["threads"] == "1"
+    assert child.data.tags["version.torch"] == torch.__version__.split("+")[0]
+    assert len(child.data.tags["mlflow.source.git.commit"]) == 40
+    assert child.data.params["num_bits"] == "64"
+    assert child.data.params["loss.quantization"] == "1.0"
+    assert child.data.metrics["test/map"] == 0.5
+    history = store.client.get_metric_history(child.info.run_id, "train/total")
+    assert [(point.step, point.value) for point in history] == [(1, 9.0), (2, 4.0)]
+    files = [file.path for file in store.client.list_artifacts(child.info.run_id)]
+    assert files == ["codes.safetensors"]
+    assert child.info.status == "FINISHED"
+
+
+def test_the_frame_has_a_row_a_trial_and_the_curves(recorder, store, tmp_path):
+    train(recorder, TRIALS[0], tmp_path)
+    recorder.begin(TRIALS[1], device="cpu", threads=1)
+    recorder.log(TRIALS[1].digest, {"epoch": 1, "train/total": 8.0}, None)
+    recorder.fail(TRIALS[1].digest, "TrainingError: the loss is nan")
+
+    frames = read_study(store, "birds")
+    rows = {row["digest"]: row for row in frames.trials.iter_rows(named=True)}
+    assert rows[TRIALS[0].digest]["status"] == "finished"
+    assert rows[TRIALS[0].digest]["test/map"] == 0.5
+    assert rows[TRIALS[0].digest]["params/num_concepts"] == "4"
+    assert rows[TRIALS[1].digest]["status"] == "failed"
+    assert rows[TRIALS[1].digest]["failure"] == "TrainingError: the loss is nan"
+    assert rows[TRIALS[1].digest]["test/map"] is None
+    curve = frames.history.filter(digest=TRIALS[0].digest, metric="train/total")
+    assert curve.select("step", "value").rows() == [(1, 9.0), (2, 4.0)]
+    assert "torch" in frames.provenance["Versions"]
+
+
+def test_the_study_is_read_back_as_it_ran(recorder, store):
+    assert read_spec(store, "birds") == STUDY
+    assert read_spec(store, None) == STUDY  # the one that ran last
+
+
+def test_the_study_that_ran_last_is_the_default(recorder, store):
+    later = StudySpec.model_validate(STUDY.model_copy(update={"name": "later"}))
+    second = Recorder(store, later, {})
+    second.open()
+    second.close("FINISHED")
+    assert read_spec(store, None).name == "later"
+
+
+def test_an_interrupted_trial_goes_on_in_its_run(recorder, store):
+    recorder.begin(TRIALS[0], device="cpu", threads=1)
+    recorder.log(TRIALS[0].digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1")
+    recorder.close("KILLED")
+    left = earlier_trials(store, "birds")[TRIALS[0].digest]
+    assert (left.status, left.checkpoint) == ("KILLED", "checkpoints/1")
+
+    again = Recorder(store, STUDY, {})
+    again.open()
+    again.begin(TRIALS[0], device="cpu", threads=1)
+    again.log(TRIALS[0].digest, {"epoch": 2, "train/total": 4.0}, "checkpoints/2")
+    again.finish(TRIALS[0].digest, None)
+    again.close("FINISHED")
+    now = earlier_trials(store, "birds")[TRIALS[0].digest]
+    assert (now.run_id, now.status) == (left.run_id, "FINISHED")
+
+
+def test_a_failed_trial_is_replaced_by_its_next_attempt(recorder, store, tmp_path):
+    recorder.begin(TRIALS[0], device="cpu", threads=1)
+    recorder.fail(TRIALS[0].digest, "out of memory")
+    again = Recorder(store, STUDY, {})
+    train(again, TRIALS[0], tmp_path)
+    frame = read_study(store, "birds").trials
+    assert frame["status"].to_list() == ["finished"]
+
+
+def test_one_parent_serves_every_run_of_the_study(recorder, store):
+    recorder.close("FINISHED")
+    again = Recorder(store, STUDY, {})
+    again.open()
+    assert again.parent == recorder.parent
+
+
+def another_driver(store, **tags):
+    """Leaves the study as a driver that still runs it would."""
+    recorder = Recorder(store, STUDY, {})
+    recorder.open()
+    for name, value in tags.items():
+        store.client.set_tag(recorder.parent, name.replace("_", "."), str(value))
+
+
+def test_a_study_that_another_process_runs_is_refused(store):
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        started = psutil.Process(other.pid).create_time()
+        another_driver(store, owner_pid=other.pid, owner_started=started)
+        with pytest.raises(InputError, match=f"process {other.pid} on {socket.gethostname()}"):
+            Recorder(store, STUDY, {}).open()
+    finally:
+        other.communicate(b"\n")
+    Recorder(store, STUDY, {}).open()  # the other is gone
+
+
+def test_a_process_of_the_same_number_is_not_the_same_process(store):
+    another_driver(store, owner_pid=os.getpid(), owner_started=1.0)
+    Recorder(store, STUDY, {}).open()
+
+
+@pytest.mark.parametrize(("silent_s", "refused"), [(5, True), (600, False)])
+def test_a_driver_on_another_host_counts_while_its_heart_beats(store, silent_s, refused):
+    another_driver(store, owner_host="elsewhere", owner_pid=1)
+    parent = store.runs(store.create_experiment("birds"), "tags.kind = 'study'")[0].info.run_id
+    store.client.set_tag(parent, "heartbeat", str(time.time() - silent_s))
+    if refused:
+        with pytest.raises(InputError, match="process 1 on elsewhere"):
+            Recorder(store, STUDY, {}).open()
+    else:
+        Recorder(store, STUDY, {}).open()
+
+
+def test_reading_creates_no_store(tmp_path):
+    store = open_store(f"sqlite:///{tmp_path}/none.db")
+    assert earlier_trials(store, "birds") == {}
+    with pytest.raises(InputError, match="no study birds"):
+        read_study(store, "birds")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("uri", "says"),
+    [
+        ("http://127.0.0.1:9", "does not answer"),
+        ("sqlite:////nowhere/at/all/mlflow.db", "no folder /nowhere/at/all"),
+        ("here.db", "not a URI"),
+    ],
+)
+def test_a_store_that_cannot_be_used_is_told_at_once(uri, says):
+    started = time.monotonic()
+    with pytest.raises(InputError, match=says):
+        open_store(uri).check()
+    assert time.monotonic() - started < 10
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path):
+    (tmp_path / "notes.db").write_text("dear diary, today I trained nothing")
+    with pytest.raises(InputError, match="is no SQLite database"):
+        open_store(f"sqlite:///{tmp_path}/notes.db").check()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(url, process, seconds=90):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert process.poll() is None, "the server ended"
+        try:
+            answer = requests.get(url, timeout=5)
+        except requests.ConnectionError:
+            time.sleep(0.3)
+            continue
+        return answer
+    raise AssertionError(f"{url} did not answer within {seconds} s")
+
+
+def end(process):
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.terminate()
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def test_the_interface_shows_the_store_and_serves_it_to_others(recorder, store, tmp_path):
+    """`concepthash-study ui` is a whole MLflow server: a study can be recorded through it too."""
+    train(recorder, TRIALS[0], tmp_path)
+    port = free_port()
+    command = [sys.executable, "-m", "concepthash", "ui", "--tracking-uri", store.uri]
+    process = subprocess.Popen([*command, "--port", str(port)], cwd=tmp_path)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        assert wait_for(f"{url}/health", process).text == "OK"
+        assert "<title>MLflow</title>" in requests.get(url, timeout=10).text
+
+        server = Store(url)
+        server.check()
+        assert read_study(server, "birds").trials["digest"].to_list() == [TRIALS[0].digest]
+        remote = Recorder(server, STUDY.model_copy(update={"name": "remote"}), {})
+        remote.open()
+        train(remote, TRIALS[1], tmp_path)
+        remote.close("FINISHED")
+        assert read_study(server, "remote").trials["test/map"].to_list() == [0.5]
+    finally:
+        end(process)

@@ -10,7 +10,7 @@ import json
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -21,6 +21,7 @@ USAGE, FAILED_TRIALS, INTERRUPTED = 2, 3, 130
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     help="Hyperparameter and ablation studies of ConceptHash. `--debug` shows tracebacks.",
 )
 
@@ -118,9 +119,10 @@ def trial(
     digest: Annotated[str, typer.Option("--id", help="Digest, or its beginning (see `plan`).")],
     set_: Set = None,
     out: Annotated[
-        Path | None, typer.Option(help="Keep checkpoint and codes here, and go on from them.")
+        Path | None,
+        typer.Option(file_okay=False, help="Keep checkpoint and codes here, and go on from them."),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Literal["cpu", "cuda"], typer.Option(help="Where to train.")] = "cpu",
 ) -> None:
     """Train one trial of the study in this process, without Ray and MLflow."""
     import tempfile
@@ -150,7 +152,8 @@ def report(
     set_: Set = None,
     tracking_uri: TrackingUri = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder to write into; by default reports/NAME.")
+        Path | None,
+        typer.Option(file_okay=False, help="Folder to write into; by default reports/NAME."),
     ] = None,
 ) -> None:
     """Write the study's tables and figures from its runs, as HTML, Markdown, LaTeX and CSV."""

@@ -130,7 +130,10 @@ def find_trial(plan: Plan, digest: str) -> Trial:
     found = [trial for known, trial in plan.trials.items() if known.startswith(digest)]
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
-        raise InputError(f"--id {digest}: {what} of {plan.study.name} begin so; see `plan`")
+        raise InputError(
+            f"--id {digest}: {what} of {plan.study.name} begin so; give one that `plan` prints,"
+            " with the same --set"
+        )
     return found[0]
 
 

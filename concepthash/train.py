@@ -23,7 +23,7 @@ from concepthash.data.cache import Pixels, load_pixels
 from concepthash.data.loader import Batch, evaluation_batches, training_batches
 from concepthash.data.split import validation_part
 from concepthash.data.transforms import evaluation_transform, normalize, training_transform
-from concepthash.errors import TrainingError
+from concepthash.errors import InputError, TrainingError
 from concepthash.losses import Losses, attention_overlap, concept_hash_losses
 from concepthash.model import ConceptHash, Outputs
 from concepthash.plan import Trial
@@ -90,6 +90,8 @@ class _Run:
 
     def __init__(self, trial: Trial, device: str, workers: int) -> None:
         spec = trial.spec
+        if device == "cuda" and not torch.cuda.is_available():
+            raise InputError("device cuda: this process sees no GPU; train on cpu")
         self.trial, self.device = trial, device
         self.workers, self.pin_memory = workers, device.startswith("cuda")
         images = open_images(trial.dataset)

@@ -102,11 +102,11 @@ GOLDEN = {
     "the paper's": (Trial(dataset=BIRDS, spec=TrialSpec(), seed=0), "cb475f83adcc"),
     "a small one": (
         Trial(
-            dataset=PaperbirdsSpec(name="paperbirds", species=4, difficulty="easy"),
+            dataset=PaperbirdsSpec(name="paperbirds", species=4, families=2, difficulty="easy"),
             spec=TrialSpec(num_bits=16, language="off", loss=LossSpec(margin=0.0)),
             seed=2,
         ),
-        "69919b0f75e0",
+        "197e15db00bd",
     ),
     "one with files": (
         Trial(
@@ -392,9 +392,15 @@ def test_a_trial_is_found_by_the_beginning_of_its_digest(plan):
 
 def test_no_trial_and_several_trials_are_told(plan):
     planned = plan(BITS)
-    with pytest.raises(InputError, match=r"^--id xyz: no trial of small begin so; see `plan`$"):
+    with pytest.raises(
+        InputError,
+        match=r"^--id xyz: no trial of small begin so; give one that `plan` prints, with the same --set$",
+    ):
         find_trial(planned, "xyz")
-    with pytest.raises(InputError, match=r"^--id : 4 trials of small begin so; see `plan`$"):
+    with pytest.raises(
+        InputError,
+        match=r"^--id : 4 trials of small begin so; give one that `plan` prints, with the same --set$",
+    ):
         find_trial(planned, "")
 
 

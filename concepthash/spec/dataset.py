@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
 from concepthash.spec.trial import Spec
 
@@ -21,8 +21,8 @@ class PaperbirdsSpec(_DatasetSpec):
     name: Literal["paperbirds"]
     root: Path | None = None
     """Where it is written; by default in the user's cache folder."""
-    species: Annotated[int, Field(ge=2)] = 40
-    families: PositiveInt = 8
+    species: Annotated[int, Field(ge=2, le=1600)] = 40
+    families: Annotated[int, Field(ge=1, le=12)] = 8
     train_images: PositiveInt = 20
     """Images a species for training and database."""
     test_images: PositiveInt = 10
@@ -31,6 +31,17 @@ class PaperbirdsSpec(_DatasetSpec):
     """Side of the images in pixels."""
     seed: NonNegativeInt = 0
     difficulty: Literal["easy", "normal", "hard"] = "normal"
+
+    @field_validator("families")
+    @classmethod
+    def _have_species_each(cls, families: int, info: ValidationInfo) -> int:
+        species = info.data.get("species")
+        if species is not None and species < families:
+            raise ValueError(
+                "`families <= species` must hold (a family has a species at least), but got"
+                f" families={families}, species={species}"
+            )
+        return families
 
 
 class CubSpec(_DatasetSpec):

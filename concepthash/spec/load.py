@@ -53,9 +53,16 @@ def validate(document: Document) -> StudySpec:
     if spec is not None and not problems:
         problems += _impossible_cells(spec)
     if problems or spec is None:
-        lines = (f"{document.where(path)}: {dotted(path)}: {text}" for path, text in problems)
-        raise InputError(*dict.fromkeys(lines))
+        places = [(document.where(path), dotted(path), text) for path, text in problems]
+        places.sort(key=lambda place: _line_number(place[0]))
+        raise InputError(*dict.fromkeys(": ".join(place) for place in places))
     return spec
+
+
+def _line_number(where: str) -> int:
+    """Of `file:12`; what has no line comes first."""
+    last = where.rsplit(":", 1)[-1]
+    return int(last) if last.isdigit() else 0
 
 
 def study_schema() -> dict[str, Any]:
@@ -209,8 +216,8 @@ def _impossible_cells(spec: StudySpec) -> Iterator[Problem]:
                 yield from _cell_problems(spec.baseline, changes, path, places, name)
         elif isinstance(table, SearchTable):
             space = table.search.space
-            corners = product(*(dimension.corners() for dimension in space.values()))
-            for values, _ in zip(corners, range(4096), strict=False):
+            combinations = product(*(dimension.examples() for dimension in space.values()))
+            for values, _ in zip(combinations, range(4096), strict=False):
                 changes = dict(zip(space, values, strict=True))
                 path = ("tables", index, "search", "space")
                 places = dict.fromkeys(space, path)

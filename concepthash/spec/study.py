@@ -73,29 +73,6 @@ def _label(changes: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "baseline"
 
 
-_AS_WRITTEN: dict[str, Any] = {
-    "anyOf": [
-        {
-            "description": "Fields with lists of values; every combination is one.",
-            "type": "object",
-            "properties": {name: {"type": "array", "minItems": 1} for name in TRIAL_FIELDS},
-            "additionalProperties": False,
-        },
-        {
-            "type": "array",
-            "minItems": 1,
-            "items": {
-                "type": "object",
-                "properties": {"label": {"type": ["string", "number"]}}
-                | {name: {} for name in TRIAL_FIELDS},
-                "additionalProperties": False,
-            },
-        },
-    ]
-}
-Axis = Annotated[tuple[Variant, ...], Field(min_length=1), WithJsonSchema(_AS_WRITTEN)]
-
-
 def _axis_schema() -> dict[str, Any]:
     """JSON Schema of both spellings, so that editors complete the names of fields."""
     values = {"type": "array", "minItems": 1}
@@ -104,7 +81,7 @@ def _axis_schema() -> dict[str, Any]:
             {
                 "description": "Fields with their values; several fields are combined.",
                 "type": "object",
-                "properties": {name: values for name in TRIAL_FIELDS},
+                "properties": dict.fromkeys(TRIAL_FIELDS, values),
                 "additionalProperties": False,
             },
             {
@@ -113,7 +90,7 @@ def _axis_schema() -> dict[str, Any]:
                 "minItems": 1,
                 "items": {
                     "type": "object",
-                    "properties": {"label": {"type": "string"}, **dict.fromkeys(TRIAL_FIELDS, {})},
+                    "properties": {"label": {"type": "string"}} | {f: {} for f in TRIAL_FIELDS},
                     "additionalProperties": False,
                 },
             },
@@ -175,9 +152,13 @@ class Dimension(Spec):
             raise ValueError(f"a log range needs low > 0, but got low={self.low}")
         return self
 
-    def corners(self) -> tuple[Any, ...]:
-        """The values between which a search moves."""
-        return self.choices if self.choices is not None else (self.low, self.high)
+    def examples(self) -> tuple[Any, ...]:
+        """Every value of choices and of short integer ranges, the ends of other ranges."""
+        if self.choices is not None:
+            return self.choices
+        if isinstance(self.low, int) and isinstance(self.high, int) and self.high - self.low < 64:
+            return tuple(range(self.low, self.high + 1))
+        return self.low, self.high
 
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]

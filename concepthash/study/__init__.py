@@ -1,5 +1,7 @@
 """Runs a plan as Ray Tune trials; the only room that knows Ray."""
 
+# ruff: noqa: E402  Ray reads its settings when it is imported
+
 import logging
 import os
 

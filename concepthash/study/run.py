@@ -13,6 +13,7 @@ import ray
 from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 
+from concepthash.errors import InputError
 from concepthash.plan import Plan, Trial
 from concepthash.study.driver import Driver
 from concepthash.study.lock import study_lock
@@ -59,6 +60,8 @@ def run_study(
     study = plan.study
     storage = storage or str(store.folder / "storage")
     store.check()
+    if Path(storage).is_file():
+        raise InputError(f"--storage {storage}: is a file; give a folder or a URI")
     if address is None:
         check_resources(study.resources)
     with study_lock(study.name, storage):

@@ -29,7 +29,7 @@ from concepthash.tracking import (
 STUDY = StudySpec.model_validate_json(
     """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1],
         "baseline": {"epochs": 2},
-        "tables": [{"name": "t", "rows": [{"label": "on"}, {"label": "off", "language": "off"}]}]}"""
+        "tables": [{"name": "t", "rows": [{"label": "on"}, {"language": "off"}]}]}"""
 )
 TRIALS = list(make_plan(STUDY).trials.values())
 

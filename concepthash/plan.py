@@ -131,8 +131,7 @@ def find_trial(plan: Plan, digest: str) -> Trial:
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise InputError(
-            f"--id {digest}: {what} of {plan.study.name} begin so; give one that `plan` prints,"
-            " with the same --set"
+            f"--id {digest}: {what} of {plan.study.name} begin so; see `plan` with the same --set"
         )
     return found[0]
 

@@ -489,7 +489,10 @@ def test_more_than_the_machine_has_is_told(folder, main):
 
 def test_a_trial_that_is_not_there_is_told(folder):
     answer = command("trial", "study.yaml", "--id", "nothing")
-    assert_refused(answer, ["--id nothing: no trial of tiny begin so; see `plan`"])
+    assert_refused(
+        answer,
+        ["--id nothing: no trial of tiny begin so; see `plan` with the same --set"],
+    )
 
 
 def test_a_report_of_an_unknown_study_is_told_how_to_make_one(folder, main):

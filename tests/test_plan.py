@@ -394,12 +394,12 @@ def test_no_trial_and_several_trials_are_told(plan):
     planned = plan(BITS)
     with pytest.raises(
         InputError,
-        match=r"^--id xyz: no trial of small begin so; give one that `plan` prints, with the same --set$",
+        match=r"^--id xyz: no trial of small begin so; see `plan` with the same --set$",
     ):
         find_trial(planned, "xyz")
     with pytest.raises(
         InputError,
-        match=r"^--id : 4 trials of small begin so; give one that `plan` prints, with the same --set$",
+        match=r"^--id : 4 trials of small begin so; see `plan` with the same --set$",
     ):
         find_trial(planned, "")
 

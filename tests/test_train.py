@@ -15,8 +15,11 @@ from safetensors.torch import load_file
 
 from concepthash.build import build_model, open_images
 from concepthash.checkpoint import Checkpoints
+from concepthash.data.cache import load_pixels
+from concepthash.data.loader import training_batches
+from concepthash.data.transforms import normalize, training_transform
 from concepthash.errors import TrainingError
-from concepthash.losses import Losses
+from concepthash.losses import Losses, concept_hash_losses
 from concepthash.plan import Trial
 from concepthash.spec import (
     BackboneSpec,
@@ -110,6 +113,33 @@ def test_the_total_is_the_sum_of_the_losses(first):
 def test_the_rate_is_that_of_the_epochs_first_step(first):
     # 20 training images in batches of 8 are 3 steps; the first epoch warms up.
     assert [metrics["lr"] for metrics in first.metrics] == pytest.approx([1e-3 / 4, 1e-3])
+
+
+def test_the_schedule_counts_no_step_for_a_last_image_alone(tmp_path):
+    metrics = run(trial(batch_size=19), tmp_path).metrics  # of 20: one step an epoch
+    assert [m["lr"] for m in metrics] == pytest.approx([1e-3 / 2, 1e-3])
+
+
+def test_the_first_losses_are_those_of_the_built_model_on_the_seeds_first_batch(tmp_path):
+    of = trial(seed=3, epochs=1, batch_size=32)
+    images = open_images(BIRDS)
+    training = split_images(images.labels, images.is_train, of.spec.validation_share, 3).training
+    ((batch, labels),) = training_batches(
+        load_pixels(images, 64),
+        images.labels,
+        training,
+        training_transform("trivial", 64),
+        batch_size=32,
+        seed=3,
+        epoch=1,
+    )
+    model, mean, std = build_model(of, images.class_names)
+    with torch.no_grad():
+        losses = concept_hash_losses(model.train()(normalize(batch, mean, std)), labels)
+    reported = run(of, tmp_path).metrics[0]
+    assert [reported[f"train/{name}"] for name in Losses._fields] == pytest.approx(
+        [loss.item() for loss in losses], rel=1e-5
+    )
 
 
 def test_validation_comes_every_few_epochs_and_with_the_last(tmp_path):

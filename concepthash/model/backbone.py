@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import Attention
+from timm.layers.attention import Attention
 from timm.models import VisionTransformer
 from timm.models import load_state_dict as read_state_dict
 from timm.models.vision_transformer import Block

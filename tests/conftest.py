@@ -44,7 +44,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # One cache for the session: shared by its tests, seen by no other session.
     _cache = Path(tempfile.mkdtemp(prefix="concepthash-cache-"))
     os.environ["XDG_CACHE_HOME"] = str(_cache)
-    os.environ["CONCEPTHASH_CACHE"] = str(_cache / "concepthash")
 
 
 def pytest_unconfigure() -> None:

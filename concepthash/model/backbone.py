@@ -46,7 +46,9 @@ class AdaptedBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, L, D) -> (B, L, D)"""
         block = self.block
-        x = x + block.drop_path1(self.adapt_attention(block.ls1(block.attn(block.norm1(x)))))
+        x = x + block.drop_path1(
+            self.adapt_attention(block.ls1(attend(block.attn, block.norm1(x))))
+        )
         return x + block.drop_path2(self.adapt_mlp(block.ls2(block.mlp(block.norm2(x)))))
 
     def last(self, x: Tensor, num_concepts: int) -> tuple[Tensor, Tensor]:
@@ -61,6 +63,18 @@ class AdaptedBlock(nn.Module):
 
 def _adapter(width: int, adapter_width: int | None) -> nn.Module:
     return nn.Identity() if adapter_width is None else Adapter(width, adapter_width)
+
+
+def attend(attn: Any, x: Tensor) -> Tensor:
+    """timm's self-attention of x (B, L, D), fused: the attention matrix never exists."""
+    qkv = attn.qkv(x).unflatten(-1, (3, attn.num_heads, -1))
+    q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, D / H)
+    q, k = attn.q_norm(q), attn.k_norm(k)
+    # On a CPU the fused kernel's backward takes twice as long in bfloat16 as in float32.
+    dtype = torch.float32 if x.device.type == "cpu" else v.dtype
+    with torch.autocast(x.device.type, enabled=False):
+        out = F.scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype))
+    return _project(attn, out.to(v.dtype), x)
 
 
 def attend_from_last(attn: Any, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -78,10 +92,15 @@ def attend_from_last(attn: Any, x: Tensor, count: int) -> tuple[Tensor, Tensor]:
     q, k, v = (t.unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for t in (q, k, v))
     q, k = attn.q_norm(q), attn.k_norm(k)  # (B, H, count or L, D / H)
     attention = (q * attn.scale @ k.transpose(-2, -1)).softmax(dim=-1)
-    out = attn.norm((attention.to(v.dtype) @ v).transpose(1, 2).flatten(2))
+    return _project(attn, attention.to(v.dtype) @ v, last), attention
+
+
+def _project(attn: Any, out: Tensor, x: Tensor) -> Tensor:
+    """What timm does with the heads' outputs (B, H, L, D / H) of tokens x (B, L, D)."""
+    out = attn.norm(out.transpose(1, 2).flatten(2))
     if attn.gate is not None:
-        out = out * attn.gate(last).sigmoid()
-    return attn.proj_drop(attn.proj(out)), attention
+        out = out * attn.gate(x).sigmoid()
+    return attn.proj_drop(attn.proj(out))
 
 
 class Backbone(nn.Module):

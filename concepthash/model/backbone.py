@@ -71,7 +71,8 @@ def attend(attn: Any, x: Tensor) -> Tensor:
     q, k, v = qkv.permute(2, 0, 3, 1, 4)  # (B, H, L, D / H)
     q, k = attn.q_norm(q), attn.k_norm(k)
     # On a CPU the fused kernel's backward takes twice as long in bfloat16 as in float32.
-    dtype = torch.float32 if x.device.type == "cpu" else v.dtype
+    slow = x.device.type == "cpu" and v.dtype == torch.bfloat16
+    dtype = torch.float32 if slow else v.dtype
     with torch.autocast(x.device.type, enabled=False):
         out = F.scaled_dot_product_attention(q.to(dtype), k.to(dtype), v.to(dtype))
     return _project(attn, out.to(v.dtype), x)

@@ -37,7 +37,7 @@ class Progress:
     pruned: int = 0
     running: dict[str, _Running] = field(default_factory=dict)
     _epochs_done: int = 0
-    _started: float = field(default_factory=time.monotonic)
+    _started: float | None = None
     _live: Live | None = None
 
     @contextmanager
@@ -51,6 +51,7 @@ class Progress:
         self._live = None
 
     def start(self, trial: Trial) -> None:
+        self._started = self._started or time.monotonic()
         self.running[trial.digest] = _Running(trial)
         self._say(f"{trial.digest} seed {trial.seed}: started")
 
@@ -73,6 +74,8 @@ class Progress:
         self.epochs -= line.trial.spec.epochs - line.epoch
         if outcome.startswith("failed"):
             self.failed += 1
+            if self._live is not None:  # a failure stays on the screen, above the table
+                self._print(f"{digest} seed {line.trial.seed}: {outcome}")
         elif outcome.startswith("pruned"):
             self.pruned += 1
         else:
@@ -81,7 +84,7 @@ class Progress:
 
     def seconds_left(self) -> float | None:
         """At the speed so far; None before the first epoch."""
-        if not self._epochs_done:
+        if self._started is None or not self._epochs_done:
             return None
         elapsed = time.monotonic() - self._started
         return elapsed / self._epochs_done * max(0, self.epochs - self._epochs_done)
@@ -96,9 +99,10 @@ class Progress:
 
     def _say(self, line: str) -> None:
         if self._live is None:
-            self.console.print(
-                f"[{self.summary()}] {line}", markup=False, highlight=False, soft_wrap=True
-            )
+            self._print(f"[{self.summary()}] {line}")
+
+    def _print(self, line: str) -> None:
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Group:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")

@@ -15,10 +15,11 @@ from concepthash.plan import Trial
 from concepthash.spec import ResourcesSpec
 
 
-def check_inputs(trials: Collection[Trial]) -> None:
+def check_inputs(trials: Collection[Trial]) -> str:
     """Opens the data set, decodes its images once, reads each checkpoint and text embedding.
 
-    What it computes is cached for the trials. Raises InputError with a line for each problem.
+    What it computes is cached for the trials. Returns the data set's fingerprint. Raises
+    InputError with a line for each problem.
     """
     images = open_images(next(iter(trials)).dataset)  # of a study, all trials share it
     for size in sorted({trial.spec.backbone.image_size for trial in trials}):
@@ -30,6 +31,7 @@ def check_inputs(trials: Collection[Trial]) -> None:
         problems += _problems_of(partial(build_vit, trial.spec.backbone))
     if problems:
         raise InputError(*problems)
+    return images.fingerprint
 
 
 def _problems_of(attempt: Callable[[], object]) -> tuple[str, ...]:

@@ -89,6 +89,11 @@ class Progress:
         elapsed = time.monotonic() - self._started
         return elapsed / self._epochs_done * max(0, self.epochs - self._epochs_done)
 
+    @property
+    def finished(self) -> int:
+        """Trials that ended one way or another, earlier or now."""
+        return self.done + self.pruned + self.failed
+
     def summary(self) -> str:
         parts = [f"{self.done}/{self.total} trials done", f"{len(self.running)} running"]
         parts += [f"{self.pruned} pruned"] if self.pruned else []

@@ -72,8 +72,9 @@ def run_study(
         total = len(plan.trials) + sum(table.search.trials for table in plan.searches)
         if left == 0:
             return Outcome(total, total, failed=0, interrupted=False)
-        check_inputs([*missing, *(search.trial for search in searches if search.left)])
-        recorder = Recorder(store, study, versions(source))
+        data = check_inputs([*missing, *(search.trial for search in searches if search.left)])
+        _refuse_changed_data(plan, earlier, data)
+        recorder = Recorder(store, study, {"data": data, **versions(source)})
         recorder.open()
         epochs = sum(trial.spec.epochs for trial in missing)
         epochs += sum(search.left * search.trial.spec.epochs for search in searches)
@@ -83,17 +84,31 @@ def run_study(
             with progress.shown():
                 if missing:
                     _train_grid(missing, recorder, progress, earlier, plan, storage)
+                interrupted = progress.finished < total - left + len(missing)
                 for search in searches:
-                    if search.left and not progress.running:  # else it was interrupted
+                    if search.left and not interrupted:
+                        before = progress.finished
                         _train_search(search, recorder, progress, plan, storage)
+                        interrupted = progress.finished < before + search.left
         except BaseException:
             recorder.close("KILLED")
             raise
         finally:
             ray.shutdown()
-        interrupted = bool(progress.running)
         recorder.close("KILLED" if interrupted else "FAILED" if progress.failed else "FINISHED")
     return Outcome(total, progress.done + progress.pruned, progress.failed, interrupted)
+
+
+def _refuse_changed_data(plan: Plan, earlier: Mapping[str, Earlier], data: str) -> None:
+    """One table must not mix trials of two states of the data set."""
+    for digest in plan.trials:
+        known = earlier.get(digest)
+        if known is not None and known.status == "FINISHED" and known.data not in (None, data):
+            raise InputError(
+                f"dataset: its images are not those that trial {digest} was trained on"
+                f" (fingerprint {known.data}, now {data}); put them back, or give the study"
+                " another name"
+            )
 
 
 def _start_ray(address: str | None) -> None:

@@ -40,16 +40,19 @@ class Earlier(NamedTuple):
     table: str | None
     """The search that sampled it; None for a trial of a grid."""
     sampled: dict[str, Any]
+    data: str | None
+    """Fingerprint of the data set that it was trained on."""
 
 
 class Recorder:
     """The runs of one study: a parent for the study, a child a trial."""
 
-    def __init__(self, store: Store, study: StudySpec, versions: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, study: StudySpec, tags: Mapping[str, str]) -> None:
+        """`tags` go to the study's run and to each trial's: versions, commit, data."""
         self.store, self.study = store, study
         self.client = store.client
         self.experiment_id = store.create_experiment(study.name)
-        self.common_tags = dict(versions)
+        self.common_tags = dict(tags)
         self.parent = self._find_parent()
         self.earlier = earlier_trials(store, study.name)
         self.runs: dict[str, str] = {}
@@ -197,6 +200,7 @@ def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
             dict(run.data.metrics),
             run.data.tags.get("table"),
             json.loads(run.data.tags.get("sampled", "{}")),
+            run.data.tags.get("data"),
         )
         for run in reversed(runs)
     }

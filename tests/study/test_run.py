@@ -7,7 +7,11 @@ import socket
 import polars as pl
 import pytest
 
-from concepthash.tracking import earlier_trials, open_store, read_study
+from concepthash.errors import InputError
+from concepthash.plan import make_plan
+from concepthash.spec import load_study
+from concepthash.study import run_study
+from concepthash.tracking import Recorder, earlier_trials, open_store, read_study
 
 
 def store_of(workplace):
@@ -87,6 +91,19 @@ def test_a_search_samples_prunes_and_goes_on(workplace):
     second = trials_of(workplace)
     assert len(second) == 4
     assert set(first["digest"].to_list()) < set(second["digest"].to_list())
+
+
+def test_trials_of_two_states_of_the_data_are_not_mixed(workplace):
+    study = load_study(workplace.file)
+    planned = make_plan(study.spec)
+    trial = next(iter(planned.trials.values()))
+    recorder = Recorder(store_of(workplace), study.spec, {"data": "0123456789abcdef"})
+    recorder.open()
+    recorder.begin(trial, device="cpu", threads=1)
+    recorder.finish(trial.digest, None)
+    recorder.close("FINISHED")
+    with pytest.raises(InputError, match=f"trial {trial.digest} .* 0123456789abcdef, now"):
+        run_study(planned, store_of(workplace), source=workplace.file)
 
 
 def wait_for_line(process, text):

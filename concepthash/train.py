@@ -66,21 +66,18 @@ def train(
 
     `report` gets the metrics of every epoch: `epoch` (from 1), `lr`, `train/...`, every few
     epochs `val/map`, and with the last epoch `test/...`, evaluated once. After each epoch a
-    checkpoint is saved first; with the last one `codes.safetensors` is left beside it. Raises
-    InputError for input that cannot be used, TrainingError when the loss is no number.
+    checkpoint is saved first; with the last one `codes.safetensors` is left beside it. A trial
+    that was complete already is evaluated and reported again. Raises InputError for input that
+    cannot be used, TrainingError when the loss is no number.
     """
     run = _Run(trial, device, workers)
     done = checkpoints.load(run.model, run.optimizer)
     run.schedule.last_epoch = done * run.steps_per_epoch
+    if done == trial.spec.epochs:  # it ended after its last checkpoint, perhaps before the report
+        report({"epoch": float(done), **run.evaluate(done, checkpoints)})
     for epoch in range(done + 1, trial.spec.epochs + 1):
         metrics = {"epoch": float(epoch), **run.train_epoch(epoch)}
-        last = epoch == trial.spec.epochs
-        if len(run.split.validation) and (last or epoch % trial.spec.validate_every == 0):
-            metrics |= run.validate()
-        if last:
-            tested, tensors = run.test()
-            metrics |= tested
-            checkpoints.write("codes", tensors)
+        metrics |= run.evaluate(epoch, checkpoints)
         checkpoints.save(epoch, run.model, run.optimizer)
         report(metrics)
 
@@ -152,6 +149,18 @@ class _Run:
                 f" (learning rate {learning_rate:.3g}); a lower optimizer.lr usually helps"
             )
         return {"lr": learning_rate, **{f"train/{name}": mean for name, mean in means.items()}}
+
+    def evaluate(self, epoch: int, checkpoints: Checkpoints) -> dict[str, float]:
+        """What is due after `epoch`: validation every few, the test once, after the last."""
+        metrics: dict[str, float] = {}
+        last = epoch == self.trial.spec.epochs
+        if len(self.split.validation) and (last or epoch % self.trial.spec.validate_every == 0):
+            metrics |= self.validate()
+        if last:
+            tested, tensors = self.test()
+            metrics |= tested
+            checkpoints.write("codes", tensors)
+        return metrics
 
     def validate(self) -> dict[str, float]:
         """The validation part searches the images that train the model."""

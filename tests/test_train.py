@@ -312,6 +312,21 @@ def test_a_run_that_was_interrupted_goes_on_bit_by_bit(tmp_path, after, optimize
     assert same(resumed.learned(), straight.learned())
 
 
+def test_a_run_that_ended_before_its_last_report_still_gives_its_numbers(tmp_path):
+    of = trial()
+
+    def never_heard(metrics: Metrics) -> None:
+        if metrics["epoch"] == of.spec.epochs:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        run(of, tmp_path, never_heard)
+    (again,) = run(of, tmp_path).metrics
+    straight = run(of, tmp_path / "straight").metrics[-1]
+    assert again == {name: straight[name] for name in again}
+    assert {"epoch", "val/map", "test/map"} <= again.keys()
+
+
 # --- learning ------------------------------------------------------------------------------
 
 

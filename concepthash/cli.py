@@ -93,7 +93,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
     """Print the study's tables, cells and distinct trials, and which are done. Trains nothing."""
-    from concepthash.plan import describe, make_plan, missing_inputs
+    from concepthash.plan import as_text, describe, make_plan, missing_inputs
     from concepthash.spec import load_study
     from concepthash.tracking import earlier_trials, open_store
 
@@ -108,8 +108,6 @@ def plan(
     if as_json:
         typer.echo(json.dumps(describe(plan_, done), indent=2))
         return
-    from concepthash.plan import as_text
-
     typer.echo(as_text(plan_, done))
 
 

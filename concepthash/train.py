@@ -20,7 +20,7 @@ from concepthash.build import (
 )
 from concepthash.checkpoint import Checkpoints
 from concepthash.data.cache import Pixels, load_pixels
-from concepthash.data.loader import Batch, evaluation_batches, training_batches
+from concepthash.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
 from concepthash.data.split import validation_part
 from concepthash.data.transforms import evaluation_transform, normalize, training_transform
 from concepthash.errors import InputError, TrainingError
@@ -101,11 +101,7 @@ class _Run:
         self.augment = training_transform(spec.augmentation, spec.backbone.image_size)
         self.crop = evaluation_transform(spec.backbone.image_size)
         self.dtype = resolve_precision(spec.precision, device)
-        count = len(self.split.training)
-        # As many batches as the loader makes: a last batch of one image is left out.
-        self.steps_per_epoch = max(
-            1, math.ceil(count / spec.batch_size) - (count % spec.batch_size == 1)
-        )
+        self.steps_per_epoch = steps_per_epoch(len(self.split.training), spec.batch_size)
         self.optimizer, self.schedule = build_optimizer(
             spec.optimizer, self.model, epochs=spec.epochs, steps_per_epoch=self.steps_per_epoch
         )

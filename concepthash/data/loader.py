@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -33,6 +34,11 @@ class _Images(Dataset[Batch]):
         return torch.stack(images), self.labels[[index for index, _ in keys]]
 
 
+def steps_per_epoch(num_images: int, batch_size: int) -> int:
+    """Batches of an epoch; a last batch of one image is left out: batch statistics need two."""
+    return max(1, math.ceil(num_images / batch_size) - (num_images % batch_size == 1))
+
+
 def training_batches(
     pixels: Pixels,
     labels: np.ndarray,
@@ -45,17 +51,13 @@ def training_batches(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch over `indices` in random order, each image augmented from its own seed.
-
-    A last batch of one image is left out: batch statistics need two.
-    """
+    """One epoch over `indices` in random order, each image augmented from its own seed."""
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(indices)
     seeds = rng.integers(2**63, size=len(order))
     keys = list(zip(order.tolist(), seeds.tolist(), strict=True))
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
-    if len(batches) > 1 and len(batches[-1]) == 1:
-        batches.pop()
+    batches = batches[: steps_per_epoch(len(keys), batch_size)]
     yield from _loader(pixels, labels, transform, batches, workers, pin_memory)
 
 

@@ -47,7 +47,8 @@ def validate(document: Document) -> StudySpec:
     problems = list(_unknown_fields(document.data))
     spec = None
     try:
-        spec = StudySpec.model_validate_json(_json(document))
+        # Through JSON, so that strict models take a list for a tuple and a string for a path.
+        spec = StudySpec.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         problems += [_problem(details) for details in error.errors() if not _follows(details)]
     if spec is not None and not problems:
@@ -71,11 +72,6 @@ def study_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **StudySpec.model_json_schema(),
     }
-
-
-def _json(document: Document) -> str:
-    """The data as JSON text: strict models then take a list for a tuple, a string for a path."""
-    return json.dumps(document.data)
 
 
 # --- paths ---------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -152,11 +153,20 @@ class Dimension(Spec):
             raise ValueError(f"a log range needs low > 0, but got low={self.low}")
         return self
 
+    @property
+    def size(self) -> float:
+        """How many values there are; infinite for a range of real numbers."""
+        if self.choices is not None:
+            return len(self.choices)
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            return self.high - self.low + 1
+        return math.inf
+
     def examples(self) -> tuple[Any, ...]:
-        """Every value of choices and of short integer ranges, the ends of other ranges."""
+        """Every value if there are few, the ends of other ranges."""
         if self.choices is not None:
             return self.choices
-        if isinstance(self.low, int) and isinstance(self.high, int) and self.high - self.low < 64:
+        if isinstance(self.low, int) and isinstance(self.high, int) and self.size <= 64:
             return tuple(range(self.low, self.high + 1))
         return self.low, self.high
 

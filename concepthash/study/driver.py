@@ -21,6 +21,7 @@ class Driver(Callback):
     def __init__(self, recorder: Recorder, progress: Progress, table: str | None = None) -> None:
         self.recorder, self.progress, self.table = recorder, progress, table
         self.orders: dict[str, Order] = {}
+        self.first: dict[str, str] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks with its experiment, which we never restore."""
@@ -32,6 +33,13 @@ class Driver(Callback):
             self.orders[key] = order_of(tune_trial.config)
         return self.orders[key].trial
 
+    def _is_repeat(self, tune_trial: TuneTrial) -> bool:
+        """Whether a search proposed what is trained already: the numbers are the same."""
+        digest, key = self._trial(tune_trial).digest, tune_trial.trial_id
+        if self.table is not None and digest in self.recorder.settled:
+            self.first.setdefault(digest, "settled before")
+        return self.first.setdefault(digest, key) != key
+
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
         self.recorder.beat()
 
@@ -39,7 +47,7 @@ class Driver(Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         ours = self._trial(trial)
-        if ours.digest in self.progress.running:  # restarted after a lost worker
+        if self._is_repeat(trial) or ours.digest in self.progress.running:  # or restarted
             return
         order = self.orders[trial.trial_id]
         self.recorder.begin(
@@ -59,6 +67,8 @@ class Driver(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
+        if self._is_repeat(trial):
+            return
         digest = self._trial(trial).digest
         metrics = {
             name: float(value)
@@ -74,6 +84,9 @@ class Driver(Callback):
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
+        if self._is_repeat(trial):
+            self.progress.repeated += 1
+            return
         ours, last = self._trial(trial), trial.last_result
         if last.get("epoch", 0) < ours.spec.epochs:
             self.recorder.prune(ours.digest)
@@ -87,6 +100,9 @@ class Driver(Callback):
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
+        if self._is_repeat(trial):
+            self.progress.repeated += 1
+            return
         digest, reason = self._trial(trial).digest, failure_of(trial)
         self.recorder.fail(digest, reason)
         self.progress.finish(digest, f"failed: {reason}")

@@ -35,6 +35,8 @@ class Progress:
     console: Console = field(default_factory=Console)
     failed: int = 0
     pruned: int = 0
+    repeated: int = 0
+    """Proposals of a search that were trained already, and are no trials of their own."""
     running: dict[str, _Running] = field(default_factory=dict)
     _epochs_done: int = 0
     _started: float | None = None
@@ -92,7 +94,7 @@ class Progress:
     @property
     def finished(self) -> int:
         """Trials that ended one way or another, earlier or now."""
-        return self.done + self.pruned + self.failed
+        return self.done + self.pruned + self.failed + self.repeated
 
     def summary(self) -> str:
         parts = [f"{self.done}/{self.total} trials done", f"{len(self.running)} running"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +37,10 @@ class Search:
 
     @property
     def left(self) -> int:
-        return max(0, self.table.search.trials - len(self.points))
+        """How many trials to sample; a space of few combinations is exhausted earlier."""
+        search = self.table.search
+        sizes = [dimension.size for dimension in search.space.values()]
+        return max(0, int(min(search.trials, math.prod(sizes))) - len(self.points))
 
     def searcher(self) -> OptunaSearch:
         search = self.table.search
@@ -69,7 +72,7 @@ def plan_search(plan: Plan, table: SearchTable, earlier: Mapping[str, Earlier]) 
         (run.sampled, run.metrics[METRIC])
         for digest, run in earlier.items()
         if run.table == table.name
-        and run.status == "FINISHED"
+        and run.status in ("FINISHED", "PRUNED")
         and METRIC in run.metrics
         and _inside(space, run.sampled)
         and _digest(trial, run.sampled) == digest
@@ -93,14 +96,12 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 def _inside(space: Mapping[str, BaseDistribution], point: Mapping[str, Any]) -> bool:
     if space.keys() != point.keys():
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return all(
-            point[name] in of.choices
-            if isinstance(of, CategoricalDistribution)
-            else of.low <= point[name] <= of.high  # type: ignore[attr-defined]
-            for name, of in space.items()
-        )
+    return all(
+        point[name] in of.choices
+        if isinstance(of, CategoricalDistribution)
+        else of.low <= point[name] <= of.high  # type: ignore[attr-defined]
+        for name, of in space.items()
+    )
 
 
 def _digest(trial: Trial, sampled: Mapping[str, Any]) -> str | None:

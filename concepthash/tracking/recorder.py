@@ -34,7 +34,7 @@ class Earlier(NamedTuple):
 
     run_id: str
     status: str
-    """FINISHED, FAILED, KILLED or RUNNING; a pruned trial of a search is FINISHED."""
+    """FINISHED, FAILED, KILLED or RUNNING as MLflow has it, or PRUNED."""
     checkpoint: str | None
     metrics: dict[str, float]
     table: str | None
@@ -55,7 +55,8 @@ class Recorder:
         self.common_tags = dict(tags)
         self.parent = self._find_parent()
         self.earlier = earlier_trials(store, study.name)
-        self.runs: dict[str, str] = {}
+        self.runs: dict[str, str] = {}  # the open ones, by digest
+        self.settled = {d for d, e in self.earlier.items() if e.status in ("FINISHED", "PRUNED")}
         self.beaten = 0.0
 
     # --- the study ---
@@ -79,9 +80,8 @@ class Recorder:
 
         Trials that are still open are marked; the next run of the study goes on with them.
         """
-        for run_id in self.runs.values():
-            if self.client.get_run(run_id).info.status == "RUNNING":
-                self.client.set_terminated(run_id, "KILLED")
+        for digest in list(self.runs):
+            self._end(digest, "KILLED")
         if self.parent is not None:
             self.client.set_terminated(self.parent, status)
 
@@ -148,24 +148,29 @@ class Recorder:
         ]
         tags = [RunTag("checkpoint", checkpoint)] if checkpoint else []
         self.client.log_batch(self.runs[digest], metrics=logged, tags=tags)
-        self.beat()
 
     def finish(self, digest: str, folder: Path | None) -> None:
         """Ends the trial well, keeping the tensors that it left in `folder`."""
         if folder is not None and (folder / "codes.safetensors").is_file():
             self.client.log_artifact(self.runs[digest], str(folder / "codes.safetensors"))
-        self.client.set_terminated(self.runs[digest], "FINISHED")
+        self.client.set_tag(self.runs[digest], "pruned", "false")
+        self.settled.add(digest)
+        self._end(digest, "FINISHED")
 
     def prune(self, digest: str) -> None:
         """Ends a trial of a search that was stopped early."""
         self.client.set_tag(self.runs[digest], "pruned", "true")
-        self.client.set_terminated(self.runs[digest], "FINISHED")
+        self.settled.add(digest)
+        self._end(digest, "FINISHED")
 
     def fail(self, digest: str, reason: str) -> None:
         self._tag(self.runs[digest], {"failure": reason[:500]})
-        self.client.set_terminated(self.runs[digest], "FAILED")
+        self._end(digest, "FAILED")
 
     # --- inside ---
+
+    def _end(self, digest: str, status: str) -> None:
+        self.client.set_terminated(self.runs.pop(digest), status)
 
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
@@ -195,7 +200,7 @@ def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
     return {
         run.data.tags["digest"]: Earlier(
             str(run.info.run_id),
-            run.info.status,
+            "PRUNED" if run.data.tags.get("pruned") == "true" else run.info.status,
             run.data.tags.get("checkpoint"),
             dict(run.data.metrics),
             run.data.tags.get("table"),

@@ -93,6 +93,22 @@ def test_a_search_samples_prunes_and_goes_on(workplace):
     assert set(first["digest"].to_list()) < set(second["digest"].to_list())
 
 
+def test_what_a_search_proposes_twice_is_one_trial(workplace):
+    search = "tables=[{name: concepts, search: {trials: 5, space: {num_concepts: {choices: [4]}}}}]"
+    code, output = workplace.call(
+        "run", workplace.file, "--set", search.replace("choices: [4]", "low: 3, high: 4")
+    )
+    assert code == 2  # 16 bits are not divisible by 3, and no time was spent on it
+    assert "num_concepts=3" in output
+    # A table beside the search trains the same trial; then the search proposes it again.
+    both = search.replace("tables=[", "tables=[{name: g, rows: [{label: baseline}]}, ")
+    code, output = workplace.call("run", workplace.file, "--set", both)
+    assert code == 0
+    trials = trials_of(workplace)
+    assert trials["status"].to_list() == ["finished"]
+    assert trials["table"].to_list() == [None]
+
+
 def test_trials_of_two_states_of_the_data_are_not_mixed(workplace):
     study = load_study(workplace.file)
     planned = make_plan(study.spec)

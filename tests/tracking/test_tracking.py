@@ -169,7 +169,9 @@ def test_a_study_that_another_process_runs_is_refused(store):
 
 def test_a_process_of_the_same_number_is_not_the_same_process(store):
     another_driver(store, owner_pid=os.getpid(), owner_started=1.0)
-    Recorder(store, STUDY, {}).open()
+    mine = Recorder(store, STUDY, {})
+    mine.open()
+    assert store.client.get_run(mine.parent).info.status == "RUNNING"
 
 
 @pytest.mark.parametrize(("silent_s", "refused"), [(5, True), (600, False)])

@@ -212,6 +212,12 @@ def _impossible_cells(spec: StudySpec) -> Iterator[Problem]:
                 yield from _cell_problems(spec.baseline, changes, path, places, name)
         elif isinstance(table, SearchTable):
             space = table.search.space
+            if spec.baseline.validation_share == 0:
+                where: KeyPath = ("baseline", "validation_share")
+                yield (
+                    where,
+                    f"must be above 0 for the search {table.name}, which chooses by val/map",
+                )
             combinations = product(*(dimension.examples() for dimension in space.values()))
             for values, _ in zip(combinations, range(4096), strict=False):
                 changes = dict(zip(space, values, strict=True))

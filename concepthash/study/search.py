@@ -25,6 +25,14 @@ from concepthash.tracking import Earlier
 METRIC = "val/map"
 
 
+class ValidatedSearch(OptunaSearch):
+    """Hears of validated epochs alone; Tune tells it of every report."""
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        if METRIC in result:
+            super().on_trial_result(trial_id, result)
+
+
 @dataclass(frozen=True)
 class Search:
     """What is left of a search, and what its earlier trials taught."""
@@ -42,9 +50,9 @@ class Search:
         sizes = [dimension.size for dimension in search.space.values()]
         return max(0, int(min(search.trials, math.prod(sizes))) - len(self.points))
 
-    def searcher(self) -> OptunaSearch:
+    def searcher(self) -> ValidatedSearch:
         search = self.table.search
-        return OptunaSearch(
+        return ValidatedSearch(
             {name: _distribution(dimension) for name, dimension in search.space.items()},
             metric=METRIC,
             mode="max",

@@ -87,9 +87,10 @@ class Recorder:
 
     def discard_interrupted(self, table: str) -> None:
         """Throws away a search's unfinished trials: the search will sample others."""
-        for known in self.earlier.values():
+        for digest, known in list(self.earlier.items()):
             if known.table == table and known.status in ("KILLED", "RUNNING"):
                 self.client.delete_run(known.run_id)
+                del self.earlier[digest]  # should it be sampled again, it is a new trial
 
     def beat(self) -> None:
         """Says that this driver is alive, at most every few seconds."""

@@ -763,3 +763,17 @@ def test_the_schema_takes_a_study_and_refuses_a_misspelt_key(place):
     target[key] = 1
     with pytest.raises(jsonschema.ValidationError):
         validator().validate(broken)
+
+
+def test_a_search_needs_a_validation_part_to_choose_by(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: s\ndataset: {name: paperbirds}\nbaseline: {validation_share: 0}\ntables:\n"
+        "  - {name: weights, search: {space: {loss.scale: {low: 1, high: 9}}}}\n"
+    )
+    with pytest.raises(InputError) as error:
+        load_study(path)
+    assert error.value.lines == (
+        f"{path}:3: baseline.validation_share: must be above 0 for the search weights, which"
+        " chooses by val/map",
+    )

@@ -78,7 +78,8 @@ def test_a_search_samples_prunes_and_goes_on(workplace):
         "tables=[{name: weights, search: {trials: 3, space:"
         " {loss.quantization: {low: 0.1, high: 10, log: true}, num_concepts: {choices: [2, 4]}}}}]"
     )
-    code, _ = workplace.call("run", workplace.file, "--set", search)
+    sets = ["--set", "baseline.epochs=3", "--set", "baseline.validate_every=2"]
+    code, _ = workplace.call("run", workplace.file, *sets, "--set", search)
     assert code == 0
     first = trials_of(workplace)
     assert len(first) == 3
@@ -86,7 +87,8 @@ def test_a_search_samples_prunes_and_goes_on(workplace):
     assert first["params/loss.quantization"].cast(pl.Float64).is_between(0.1, 10).all()
     assert first["val/map"].is_not_null().all()
 
-    code, _ = workplace.call("run", workplace.file, "--set", search.replace("3", "4"))
+    more = search.replace("trials: 3", "trials: 4")
+    code, _ = workplace.call("run", workplace.file, *sets, "--set", more)
     assert code == 0
     second = trials_of(workplace)
     assert len(second) == 4

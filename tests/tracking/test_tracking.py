@@ -140,6 +140,20 @@ def test_a_failed_trial_is_replaced_by_its_next_attempt(recorder, store, tmp_pat
     assert frame["status"].to_list() == ["finished"]
 
 
+def test_an_unfinished_trial_of_a_search_may_be_sampled_anew(recorder, store, tmp_path):
+    sampled = {"table": "weights", "sampled": {"loss.quantization": 2.0}}
+    recorder.begin(TRIALS[0], device="cpu", threads=1, **sampled)
+    recorder.close("KILLED")
+    again = Recorder(store, STUDY, {})
+    again.open()
+    again.discard_interrupted("weights")
+    assert earlier_trials(store, "birds") == {}
+    again.begin(TRIALS[0], device="cpu", threads=1, **sampled)
+    again.finish(TRIALS[0].digest, None)
+    again.close("FINISHED")
+    assert earlier_trials(store, "birds")[TRIALS[0].digest].status == "FINISHED"
+
+
 def test_one_parent_serves_every_run_of_the_study(recorder, store):
     recorder.close("FINISHED")
     again = Recorder(store, STUDY, {})

@@ -3,6 +3,7 @@
 #   make study       run the ablation study and write its report
 #   make test        the whole suite
 #   make test-real   the long tests: real weights, real data
+#   make benchmark   a training step beside a plain implementation of it
 #   make lint        ruff and mypy
 #   make clean       remove .venv and caches; runs, reports and storage stay
 
@@ -14,7 +15,7 @@ STUDY ?= studies/ablation.yaml
 # .venv is rebuilt only when this file is older than what it was built from.
 STAMP := $(VENV)/.built
 
-.PHONY: study test test-real lint clean venv
+.PHONY: study test test-real benchmark lint clean venv
 
 study: $(STAMP)
 	$(BIN)/concepthash-study run $(STUDY)
@@ -25,6 +26,9 @@ test: $(STAMP)
 
 test-real: $(STAMP)
 	$(BIN)/python -m pytest -m real tests/real
+
+benchmark: $(STAMP)
+	$(BIN)/python benchmarks/train_step.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

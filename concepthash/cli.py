@@ -181,6 +181,36 @@ def report(
 
 
 @app.command()
+def import_checkpoint(
+    source: Annotated[Path, typer.Argument(metavar="best.pth", help="A released checkpoint.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],
+    num_heads: Annotated[int, typer.Option(min=1, help="Attention heads of its ViT.")],
+    refinement_heads: Annotated[
+        int | None,
+        typer.Option(min=1, help="Heads of its concept block; by default those of the ViT."),
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(min=1, help="Pixels; by default what it was trained on.")
+    ] = None,
+) -> None:
+    """Turn a checkpoint of the paper's released code into a model of this project.
+
+    The released ViT-B/32 has --num-heads 12 --refinement-heads 8.
+    """
+    from concepthash.reference import import_checkpoint
+
+    model = import_checkpoint(
+        source,
+        out,
+        num_heads=num_heads,
+        refinement_heads=refinement_heads,
+        image_size=image_size,
+    )
+    concepts, bits = model.concept_position.shape[0], model.centers().shape[1]
+    typer.echo(f"{out}: {bits} bits from {concepts} concepts, {len(model.class_weights)} classes")
+
+
+@app.command()
 def schema() -> None:
     """Print the JSON Schema of a study file, by which editors complete and check it."""
     from concepthash.spec import study_schema

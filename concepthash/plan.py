@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from concepthash.errors import InputError
 from concepthash.spec import DatasetSpec, GridTable, SearchTable, StudySpec, TrialSpec, changed
-from concepthash.spec.trial import Spec, is_path
+from concepthash.spec.base import Spec
+from concepthash.spec.trial import is_path
 
 DIGEST_FORMAT = 1
 """Bumped when a default or a computation changes so that old numbers no longer hold."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from concepthash.build import (
     build_model,
     build_optimizer,
+    compile_model,
     loss_weights,
     open_images,
     resolve_precision,
@@ -97,6 +98,8 @@ class _Run:
         self.split = split_images(images.labels, images.is_train, spec.validation_share, trial.seed)
         model, mean, std = build_model(trial, images.class_names)
         self.model: ConceptHash = model.to(device)
+        if spec.compile == "on":
+            compile_model(self.model)
         self.mean, self.std = mean.to(device), std.to(device)
         self.augment = training_transform(spec.augmentation, spec.backbone.image_size)
         self.crop = evaluation_transform(spec.backbone.image_size)

@@ -363,8 +363,8 @@ def test_a_checkpoint_of_another_backbone_is_refused_with_the_keys_that_differ(f
         ),
         (
             ["baseline.backbone.name=resnet18"],
-            r"backbone\.name: 'resnet18' is .*no VisionTransformer of timm; take a vit_\* or deit\*"
-            r" model",
+            r"backbone\.name: 'resnet18' is .*no Vision Transformer of timm; take a vit_\*, deit\*,"
+            r" eva\*",
         ),
         (
             ["baseline.backbone.image_size=60"],

@@ -16,6 +16,7 @@ import torch
 import typer
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
+from safetensors.torch import load_file
 
 from concepthash import cli
 
@@ -71,7 +72,7 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_commands_are_these():
-    assert COMMANDS == ["plan", "report", "run", "schema", "trial", "ui"]
+    assert COMMANDS == ["import-checkpoint", "plan", "report", "run", "schema", "trial", "ui"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -83,7 +84,7 @@ def test_every_command_is_in_the_readme(name):
 
 def test_the_readme_names_no_command_and_no_option_that_there_is_not(main):
     text = README.read_text(encoding="utf-8")
-    assert set(re.findall(r"\bconcepthash-study ([a-z]+)\b", text)) <= set(COMMANDS)
+    assert set(re.findall(r"\bconcepthash-study ([a-z-]+)\b", text)) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -94,6 +95,16 @@ def test_every_command_and_every_option_has_help(main, name):
     for parameter in command.params:
         if isinstance(parameter, typer.core.TyperOption):
             assert parameter.help, f"{name} {parameter.opts[0]}"
+
+
+def test_a_released_checkpoint_is_imported(main, tmp_path):
+    golden = load_file(README.parent / "tests" / "golden" / "language.safetensors")
+    state = {k.removeprefix("state."): t for k, t in golden.items() if k.startswith("state.")}
+    torch.save(state, tmp_path / "best.pth")
+    out = tmp_path / "out.safetensors"
+    said = main("import-checkpoint", str(tmp_path / "best.pth"), str(out), "--num-heads", "4")
+    assert said.strip() == f"{out}: 12 bits from 3 concepts, 7 classes"
+    assert out.is_file()
 
 
 def test_help_names_every_command(main):

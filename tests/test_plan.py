@@ -17,6 +17,7 @@ from concepthash.spec import (
     LossSpec,
     ManifestSpec,
     OpenClipText,
+    OrthogonalEmbeddings,
     PaperbirdsSpec,
     TextFile,
     TrialSpec,
@@ -152,15 +153,25 @@ OTHER = {
     "language.model": "paperbirds",
     "language.pretrained": "none",
     "language.prompts": ["{}", "a photo of a {}"],
+    "language.binarize": "on",
     "language.embeddings": "/data/other.safetensors",
+    "language.width": 100,
     "backbone": {"image_size": 256},
     "backbone.name": "vit_paperbirds_patch8_64",
     "backbone.weights": "none",
     "backbone.image_size": 64,
     "tuning": "full",
+    "tuned_blocks": 2,
     "adapter_width": 8,
+    "adapter_sites": "mlp",
+    "adapter_blocks": 2,
     "concept_width": 256,
+    "refinement": "off",
     "refinement_heads": 4,
+    "refinement_dropout": 0.1,
+    "projection": "per-concept",
+    "specificity": "off",
+    "batch_norm": "off",
     "optimizer": {"lr": 1},
     "optimizer.name": "adamw",
     "optimizer.lr": 0.01,
@@ -169,6 +180,7 @@ OTHER = {
     "optimizer.warmup_epochs": 0,
     "augmentation": "none",
     "precision": "fp32",
+    "compile": "on",
     "validation_share": 0,
     "validate_every": 1,
 }
@@ -176,6 +188,7 @@ FROM_FILE = TrialSpec(language=TextFile(source="file", embeddings=Path("/data/te
 BASELINES = {
     "language.source": TrialSpec(language="off"),  # with the defaults of that source
     "language.embeddings": FROM_FILE,
+    "language.width": TrialSpec(language=OrthogonalEmbeddings(source="orthogonal")),
 }
 
 

@@ -1,8 +1,12 @@
-"""ConceptHash (Ng, Zhu, Song, Xiang, 2024): one sub-code from each concept token."""
+"""ConceptHash (Ng, Zhu, Song, Xiang, 2024): one sub-code from each concept token.
+
+In the paper's letters, `specificity` is E_m, `to_bits` W, `concept_position` P_m and
+`class_weights` w_c.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -54,28 +58,53 @@ class TextCenters(nn.Module):
         return out
 
 
+class PerConceptLinear(nn.Module):
+    """A linear map without bias for each concept: (B, M, D) -> (B, M, K/M)."""
+
+    def __init__(self, num_concepts: int, width: int, bits: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_concepts, bits, width))
+        nn.init.uniform_(self.weight, -(width**-0.5), width**-0.5)  # as nn.Linear's
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.einsum("bmd,mkd->bmk", z, self.weight)
+
+
 class ConceptHash(nn.Module):
-    """Images to codes whose M sub-codes of K/M bits each come from one concept."""
+    """Images to codes whose M sub-codes of K/M bits each come from one concept.
+
+    Without concept tokens (None) the class token stands for one concept: a linear probe. The
+    specificity embeddings E_m shift each bit by a constant, which batch normalisation takes out
+    again: beside it they change nothing, without it they are per-concept biases.
+    """
 
     def __init__(
         self,
         backbone: Backbone,
-        concepts: ConceptTokens,
+        concepts: ConceptTokens | None,
         class_centers: FreeCenters | TextCenters,
         *,
         num_bits: int,
         num_classes: int,
+        projection: Literal["shared", "per-concept"] = "shared",
+        specificity: bool = True,
+        batch_norm: bool = True,
     ) -> None:
         super().__init__()
-        num_concepts, width = len(concepts.queries), backbone.width
+        num_concepts = 1 if concepts is None else len(concepts.queries)
+        width, bits = backbone.width, num_bits // num_concepts
         self.backbone = backbone
         self.concepts = concepts
         self.class_centers = class_centers
-        self.specificity = nn.Parameter(torch.randn(num_concepts, width))  # E_m
-        self.to_bits = nn.Linear(width, num_bits // num_concepts, bias=False)  # W
-        self.norm = nn.BatchNorm1d(num_bits)
-        self.concept_position = nn.Parameter(0.02 * torch.randn(num_concepts, width))  # P_m
-        self.class_weights = nn.Parameter(torch.randn(num_classes, width))  # w_c
+        self.specificity = nn.Parameter(torch.randn(num_concepts, width)) if specificity else None
+        self.to_bits = (
+            nn.Linear(width, bits, bias=False)
+            if projection == "shared"
+            else PerConceptLinear(num_concepts, width, bits)
+        )
+        self.norm = nn.BatchNorm1d(num_bits) if batch_norm else nn.Identity()
+        self.concept_position = nn.Parameter(0.02 * torch.randn(num_concepts, width))
+        self.class_weights = nn.Parameter(torch.randn(num_classes, width))
 
     def centers(self) -> Tensor:
         """The class centers o_c, (C, K)."""
@@ -83,10 +112,12 @@ class ConceptHash(nn.Module):
 
     def forward(self, images: Tensor) -> Outputs:
         """images (B, 3, S, S), normalised as the backbone wants them."""
-        z, attention = self.backbone(images, self.concepts())
+        tokens = None if self.concepts is None else self.concepts()
+        z, attention = self.backbone(images, tokens)
         with torch.autocast(images.device.type, enabled=False):  # the heads are cheap: keep fp32
             z = z.float()  # (B, M, D)
-            codes = self.norm(self.to_bits(z + self.specificity).flatten(1))  # (B, K)
+            specific = z if self.specificity is None else z + self.specificity
+            codes = self.norm(self.to_bits(specific).flatten(1))  # (B, K)
             centers = self.centers().float()  # (C, K)
             return Outputs(
                 codes=codes,

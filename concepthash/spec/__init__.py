@@ -1,6 +1,12 @@
 """What a study file may say, and how it is read."""
 
 from concepthash.spec.dataset import CubSpec, DatasetSpec, ManifestSpec, PaperbirdsSpec
+from concepthash.spec.language import (
+    LanguageSpec,
+    OpenClipText,
+    OrthogonalEmbeddings,
+    TextFile,
+)
 from concepthash.spec.load import Study, load_study, study_schema
 from concepthash.spec.study import (
     LOWER_IS_BETTER,
@@ -14,9 +20,7 @@ from concepthash.spec.study import (
 from concepthash.spec.trial import (
     BackboneSpec,
     LossSpec,
-    OpenClipText,
     OptimizerSpec,
-    TextFile,
     TrialSpec,
     changed,
 )
@@ -28,10 +32,12 @@ __all__ = [
     "CubSpec",
     "DatasetSpec",
     "GridTable",
+    "LanguageSpec",
     "LossSpec",
     "ManifestSpec",
     "OpenClipText",
     "OptimizerSpec",
+    "OrthogonalEmbeddings",
     "PaperbirdsSpec",
     "ResourcesSpec",
     "SearchTable",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 
-from concepthash.spec.trial import Spec
+from concepthash.spec.base import Spec
 
 
 class _DatasetSpec(Spec):

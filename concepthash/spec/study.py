@@ -20,8 +20,9 @@ from pydantic import (
     model_validator,
 )
 
+from concepthash.spec.base import Spec
 from concepthash.spec.dataset import DatasetSpec
-from concepthash.spec.trial import TRIAL_FIELDS, Spec, TrialSpec, is_path
+from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, is_path
 
 METRICS = {
     "test/map": "mAP@all",

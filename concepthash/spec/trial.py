@@ -8,37 +8,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
-    ConfigDict,
-    Discriminator,
     Field,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    Tag,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-
-class Spec(BaseModel):
-    """Closed (no unknown keys), frozen, and strict: "32" is no number, 0.5 no count."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-    )
+from concepthash.spec.base import Spec, Switch
+from concepthash.spec.language import LanguageSpec, OpenClipText
 
 
 class LossSpec(Spec):
@@ -68,53 +54,6 @@ class LossSpec(Spec):
         if not any(weights):
             raise ValueError("at least one loss needs a weight above 0, but all four are 0")
         return self
-
-
-class OpenClipText(Spec):
-    """Class centers from the text tower of an open_clip model."""
-
-    source: Literal["open_clip"]
-    model: str = "ViT-B-32-quickgelu"
-    """Name of an open_clip model configuration."""
-    pretrained: str = "openai"
-    """open_clip's tag of the weights, a local file of them, or `none` for an untrained tower."""
-    prompts: Annotated[tuple[str, ...], Field(min_length=1)] = ("a photo of a {}",)
-    """Templates for the class name; the embeddings of several are averaged."""
-
-    @field_validator("prompts")
-    @classmethod
-    def _name_the_class(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
-        for prompt in prompts:
-            if prompt.count("{}") != 1:
-                raise ValueError(f"a prompt holds the class name once, as {{}}, but got {prompt!r}")
-        return prompts
-
-
-class TextFile(Spec):
-    """Class centers from precomputed text embeddings."""
-
-    source: Literal["file"]
-    embeddings: Path
-    """A .safetensors file with `text_embeddings` (C, E), a row a class in label order."""
-
-
-def _language_source(value: Any) -> str | None:
-    if isinstance(value, Mapping):
-        return value.get("source")
-    return getattr(value, "source", value)
-
-
-LanguageSpec = Annotated[
-    Annotated[Literal["off"], Tag("off")]
-    | Annotated[OpenClipText, Tag("open_clip")]
-    | Annotated[TextFile, Tag("file")],
-    Discriminator(
-        _language_source,
-        custom_error_type="language",
-        custom_error_message="must be off, or a mapping with source: open_clip or source: file",
-    ),
-    Field(description="Language guidance: where class centers come from; `off` learns them."),
-]
 
 
 class BackboneSpec(Spec):
@@ -158,18 +97,39 @@ class TrialSpec(Spec):
     loss: LossSpec = LossSpec()
     language: LanguageSpec = OpenClipText(source="open_clip")
     backbone: BackboneSpec = BackboneSpec()
-    tuning: Literal["adapters", "full", "prompt-only"] = "adapters"
-    """What is trained of the backbone: adapters beside its frozen blocks, all of it, or nothing
-    but the concept tokens that enter it."""
+    tuning: Literal["adapters", "prompt-only", "last-blocks", "full", "linear-probe"] = "adapters"
+    """What is trained of the backbone: adapters beside its frozen blocks; nothing but the concept
+    tokens that enter it; its last `tuned_blocks`; all of it. A linear probe has no concept tokens
+    either: it reads the frozen class token, so num_concepts is 1."""
+    tuned_blocks: PositiveInt = 1
+    """Of tuning: last-blocks."""
     adapter_width: PositiveInt = 384
+    """Width of an adapter's bottleneck; of tuning: adapters, like the next two."""
+    adapter_sites: Literal["both", "attention", "mlp"] = "both"
+    """After which part of a block an adapter stands."""
+    adapter_blocks: PositiveInt | None = None
+    """How many of the last blocks have adapters; null means all."""
     concept_width: PositiveInt = 512
     """Width of the concept queries before they are mapped to the backbone's width."""
+    refinement: Switch = "on"
+    """The transformer block that refines the concept queries before they enter the backbone."""
     refinement_heads: PositiveInt = 8
-    """Attention heads of the block that refines the concept queries."""
+    """Attention heads of that block."""
+    refinement_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout in that block while it trains."""
+    projection: Literal["shared", "per-concept"] = "shared"
+    """The linear map W from concepts to bits: one for all of them, or one for each."""
+    specificity: Switch = "on"
+    """The embedding E_m added to each concept before W. It shifts each bit by a constant, which
+    batch_norm: on takes out again, so that it then changes nothing but rounding."""
+    batch_norm: Switch = "on"
+    """Batch normalisation of the codes."""
     optimizer: OptimizerSpec = OptimizerSpec()
     augmentation: Literal["trivial", "crop-flip-color", "none"] = "trivial"
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` is bf16 where the processor computes it natively."""
+    compile: Switch = "off"
+    """torch.compile of the model: minutes at the start, for faster steps; rounding differs."""
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of each class's training images (of classes with at least 4) held out to choose by."""
     validate_every: PositiveInt = 5
@@ -185,6 +145,17 @@ class TrialSpec(Spec):
                 f" num_bits={num_bits}, num_concepts={num_concepts}"
             )
         return num_concepts
+
+    @field_validator("tuning")
+    @classmethod
+    def _probe_one_token(cls, tuning: str, info: ValidationInfo) -> str:
+        num_concepts = info.data.get("num_concepts")
+        if tuning == "linear-probe" and num_concepts not in (None, 1):
+            raise ValueError(
+                "tuning: linear-probe reads the class token alone, so num_concepts must be 1,"
+                f" but got num_concepts={num_concepts}"
+            )
+        return tuning
 
     @field_validator("refinement_heads")
     @classmethod

@@ -8,11 +8,11 @@ from functools import partial
 
 import torch
 
-from concepthash.build import build_vit, open_images, text_embeddings
+from concepthash.build import build_backbone, check_compiler, class_embeddings, open_images
 from concepthash.data.cache import load_pixels
 from concepthash.errors import InputError
 from concepthash.plan import Trial
-from concepthash.spec import ResourcesSpec
+from concepthash.spec import ResourcesSpec, TrialSpec
 
 
 def check_inputs(trials: Collection[Trial]) -> str:
@@ -25,13 +25,21 @@ def check_inputs(trials: Collection[Trial]) -> str:
     for size in sorted({trial.spec.backbone.image_size for trial in trials}):
         load_pixels(images, size)
     problems: list[str] = []
-    for trial in {repr(trial.spec.language): trial for trial in trials}.values():
-        problems += _problems_of(partial(text_embeddings, trial.spec, images.class_names))
-    for trial in {repr(trial.spec.backbone): trial for trial in trials}.values():
-        problems += _problems_of(partial(build_vit, trial.spec.backbone))
+    for language in {repr(trial.spec.language): trial.spec.language for trial in trials}.values():
+        problems += _problems_of(partial(class_embeddings, language, images.class_names, seed=0))
+    for spec in {_of_backbone(trial.spec): trial.spec for trial in trials}.values():
+        problems += _problems_of(partial(build_backbone, spec))
+    if any(trial.spec.compile == "on" for trial in trials):
+        problems += _problems_of(check_compiler)
     if problems:
-        raise InputError(*problems)
+        raise InputError(*dict.fromkeys(problems))
     return images.fingerprint
+
+
+def _of_backbone(spec: TrialSpec) -> str:
+    """What `build_backbone` reads of a trial."""
+    fields = ("backbone", "tuning", "tuned_blocks", "adapter_width", "adapter_sites")
+    return repr([getattr(spec, field) for field in (*fields, "adapter_blocks")])
 
 
 def _problems_of(attempt: Callable[[], object]) -> tuple[str, ...]:

@@ -1,4 +1,7 @@
-"""timm's ViT with concept tokens behind its patches, held against timm's own computation."""
+"""timm's ViT with concept tokens, held against timm's own computation with them behind the patches.
+
+Attention knows no order, so the place of the concept tokens changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ import copy
 import pytest
 import torch
 from timm.layers import Attention, QuickGELU
-from timm.models import VisionTransformer
+from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 
-from concepthash.build import freeze_backbone
 from concepthash.model import Backbone, create_vit
-from concepthash.model.backbone import attend_from_last
+from concepthash.model.blocks import attend_from_first
 
 M, N = 3, 16  # concepts; patches of the small ViTs
 
@@ -92,12 +94,74 @@ def test_concepts_and_attention_are_those_of_the_whole_computation(
     torch.testing.assert_close(rows.sum(-1), torch.ones(2, 4, M).double())
 
 
+SMALL_EVAS = {
+    "EVA": {},
+    "EVA-02": {"swiglu_mlp": True, "use_rot_pos_emb": True, "scale_mlp": True},
+    "EVA-02, three projections": {"qkv_fused": False, "use_rot_pos_emb": True},
+    "no bias": {"qkv_bias": False},
+    "LayerScale": {"init_values": 0.5},
+    "LayerScale of attention alone": {"init_values": 0.5, "attn_only_layer_scale": True},
+    "DINOv3": {
+        "num_reg_tokens": 4,
+        "use_abs_pos_emb": False,
+        "use_rot_pos_emb": True,
+        "rope_type": "dinov3",
+        "rope_rotate_half": True,
+        "init_values": 0.5,
+    },
+    "learned rotation of each block": {"use_rot_pos_emb": True, "rope_type": "mixed"},
+    "rotary attention": {"use_rot_pos_emb": True, "attn_type": "rope", "qk_norm": True},
+    "grouped keys": {
+        "use_rot_pos_emb": True,
+        "attn_type": "rope",
+        "qkv_fused": False,
+        "num_kv_heads": 2,
+    },
+    "positions that grow with the image": {"dynamic_img_size": True, "use_rot_pos_emb": True},
+}
+
+
+def small_eva(**settings) -> Eva:
+    sizes = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 3, "num_heads": 4}
+    vit = Eva(**{**sizes, "num_classes": 0, **settings}).double().eval()
+    randomize(vit)
+    return vit
+
+
+def evas_whole_computation(vit: Eva, images: Tensor, concepts: Tensor):
+    """The same, with the concept tokens after the prefix, where EVA's blocks do not rotate."""
+    rows: list[Tensor] = []
+    vit = copy.deepcopy(vit)
+    prefix = vit.num_prefix_tokens
+    for block in vit.blocks:
+        block.attn.fused_attn = False
+        block.attn.num_prefix_tokens = prefix + M
+        block.attn.attn_drop.register_forward_pre_hook(lambda _, args: rows.append(args[0]))
+    x, rope = vit._pos_embed(vit.patch_embed(images))
+    x = torch.cat([x[:, :prefix], concepts.expand(len(x), -1, -1), x[:, prefix:]], dim=1)
+    x = vit.norm_pre(x)
+    for i, block in enumerate(vit.blocks):
+        x = block(x, rope=rope[i] if vit.rope_mixed else rope)
+    return x[:, prefix : prefix + M], rows[-1][:, :, prefix : prefix + M, prefix + M :]
+
+
+@pytest.mark.parametrize("settings", SMALL_EVAS.values(), ids=SMALL_EVAS)
+@torch.no_grad()
+def test_concepts_stand_with_the_prefix_that_rotary_embeddings_leave_alone(settings, images):
+    vit = small_eva(**settings)
+    concepts = torch.randn(M, 32, generator=torch.Generator().manual_seed(2)).double()
+    expected, rows = evas_whole_computation(vit, images, concepts)
+    output = Backbone(vit, None)(images, concepts)
+    torch.testing.assert_close(output.concepts, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(output.attention, rows, rtol=1e-6, atol=1e-6)
+
+
 @pytest.mark.parametrize("qkv_bias", [False, True])
 @pytest.mark.parametrize("qk_norm", [False, True])
 @pytest.mark.parametrize("scale_norm", [False, True])
 @pytest.mark.parametrize("gated", [False, True])
 @torch.no_grad()
-def test_the_last_attention_is_timms_own_for_the_last_tokens(qkv_bias, qk_norm, scale_norm, gated):
+def test_the_last_attention_is_timms_own_for_the_first_tokens(qkv_bias, qk_norm, scale_norm, gated):
     attention = Attention(
         24,
         num_heads=4,
@@ -110,8 +174,8 @@ def test_the_last_attention_is_timms_own_for_the_last_tokens(qkv_bias, qk_norm, 
     ).double()
     randomize(attention)
     x = torch.randn(2, 9, 24).double()
-    out, rows = attend_from_last(attention, x, 2)
-    torch.testing.assert_close(out, attention(x)[:, -2:], rtol=1e-9, atol=1e-9)
+    out, rows = attend_from_first(attention, x, 2)
+    torch.testing.assert_close(out, attention(x)[:, :2], rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(rows.sum(-1), torch.ones(2, 4, 2).double())
 
 
@@ -149,22 +213,31 @@ FAMILIES = {
     "deit_tiny_distilled_patch16_224": 32,
     "deit3_small_patch16_224": 32,
     "vit_paperbirds_patch8_64": 64,
+    "vit_base_patch16_224.mae": 32,
+    "vit_small_patch16_dinov3": 32,
+    "eva02_tiny_patch14_224": 28,
+    "vit_small_patch16_rope_mixed_224": 32,
+}
+ROTARY = {
+    name for name in FAMILIES if name.startswith("eva02") or "dinov3" in name or "rope" in name
 }
 
 
 @pytest.mark.parametrize("tuning", ["full", "adapters", "prompt-only"])
 @pytest.mark.parametrize(("name", "image_size"), FAMILIES.items(), ids=FAMILIES)
 def test_what_is_trained_gets_a_gradient_and_what_is_frozen_none(name, image_size, tuning):
-    # Two blocks of the real tower, made without its memory: a gradient needs no more.
-    with torch.device("meta"):
+    # Two blocks of the real tower, if it can be made without its memory, are enough.
+    with torch.device("cpu" if name in ROTARY else "meta"):
         vit = create_vit(name, weights="none", image_size=image_size)
-        del vit.blocks[2:]
+        if name not in ROTARY:
+            del vit.blocks[2:]
         backbone = Backbone(vit, 8 if tuning == "adapters" else None)
-    backbone = backbone.to_empty(device="cpu")
+    if name not in ROTARY:
+        backbone = backbone.to_empty(device="cpu")
     randomize(backbone, std=0.05)
     concepts = nn.Parameter(torch.randn(M, backbone.width))
     if tuning != "full":
-        freeze_backbone(backbone)
+        backbone.freeze()
     output = backbone(torch.randn(2, 3, image_size, image_size), concepts)
     (output.concepts * torch.randn_like(output.concepts)).sum().backward()
     trained = {n for n, p in backbone.named_parameters() if p.grad is not None and p.grad.any()}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from timm.models import VisionTransformer
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
+from concepthash.losses import concept_hash_losses
 from concepthash.model import Backbone, ConceptHash, ConceptTokens, FreeCenters, TextCenters
 
 K, M, C, D = 12, 3, 5, 24
@@ -88,6 +93,52 @@ def test_under_bfloat16_the_heads_stay_in_float32(model, images):
         assert tensor.dtype == torch.float32, name
     assert not torch.equal(rough.codes, exact.codes)  # the backbone is not
     assert torch.cosine_similarity(rough.codes, exact.codes).min() > 0.99
+
+
+def step(model, images, dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    """Losses and all gradients in one row, of one training step."""
+    model = copy.deepcopy(model).train()
+    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+        outputs = model(images)
+    losses = concept_hash_losses(outputs, torch.tensor([0, 1, 2, 3]))
+    losses.total.backward()
+    gradients = [p.grad.flatten() for p in model.parameters()]
+    return torch.stack([*losses]).detach(), torch.cat(gradients)
+
+
+def test_bfloat16_stays_close_to_float32(model, images):
+    """Losses within 2 %, and gradients in the same direction: a cosine above 0.99."""
+    with torch.no_grad():
+        for block in model.backbone.blocks:
+            block.adapt_attention.up.weight.normal_(std=0.1)
+            block.adapt_mlp.up.weight.normal_(std=0.1)
+    exact, exact_gradients = step(model, images, torch.float32)
+    rough, rough_gradients = step(model, images, torch.bfloat16)
+    assert not torch.equal(rough, exact)
+    torch.testing.assert_close(rough, exact, rtol=0.02, atol=1e-3)
+    assert torch.cosine_similarity(rough_gradients, exact_gradients, dim=0) > 0.99
+
+
+class Shapes(TorchDispatchMode):
+    """The shape of every tensor that is computed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: set[tuple[int, ...]] = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.seen |= {tuple(t.shape) for t in tree_leaves(out) if isinstance(t, torch.Tensor)}
+        return out
+
+
+def test_no_attention_matrix_exists_but_the_last_blocks_rows_of_the_concepts(model, images):
+    length = 1 + 16 + M
+    with Shapes() as shapes:
+        outputs = model.train()(images)
+        concept_hash_losses(outputs, torch.tensor([0, 1, 2, 3])).total.backward()
+    assert (4, 4, M, length) in shapes.seen  # B, heads, concepts, all tokens
+    assert not [shape for shape in shapes.seen if shape[-2:] == (length, length)]
 
 
 def test_every_parameter_is_learned_but_the_specificity_that_batch_norm_removes(model, images):

@@ -130,7 +130,8 @@ but got num_bits=16, num_concepts=3
 17: baseline.backbone.weights: must be pretrained, none, or the path of a .safetensors or .pth \
 file, but got 'imagenet'
 18: baseline.backbone.image_size: input should be a valid integer, but got 64.5
-19: baseline.tuning: input should be 'adapters', 'full' or 'prompt-only', but got "adapter"
+19: baseline.tuning: input should be 'adapters', 'prompt-only', 'last-blocks', 'full' \
+or 'linear-probe', but got "adapter"
 21: baseline.refinement_heads: concept_width must be divisible by refinement_heads, but got \
 concept_width=100, refinement_heads=8
 22: baseline.optimizer.lr: input should be a finite number, but got Infinity
@@ -249,7 +250,9 @@ def test_a_table_over_a_field_that_does_not_exist_is_refused(complaints, axis, c
 
 def test_a_table_over_what_belongs_to_the_study_lists_the_fields_of_a_trial(complaints):
     (said,) = complaints("tables.0.rows={zzz: [0, 1]}")
-    assert "tables[0].rows.zzz: no field of a trial; allowed: adapter_width, augmentation," in said
+    assert (
+        "tables[0].rows.zzz: no field of a trial; allowed: adapter_blocks, adapter_sites," in said
+    )
     assert "optimizer.lr" in said
 
 
@@ -280,8 +283,8 @@ def test_a_table_over_what_belongs_to_the_study_lists_the_fields_of_a_trial(comp
         ("tables.0=x", 'tables[0]: input should be an object, but got "x"'),
         (
             "baseline.language=on",
-            "baseline.language: must be off, or a mapping with source: open_clip or source: file,"
-            ' but got "on"',
+            "baseline.language: must be off, or a mapping with source: open_clip, file or"
+            ' orthogonal, but got "on"',
         ),
     ],
 )
@@ -445,8 +448,8 @@ def space(dimensions: str) -> str:
         ("tunning: {choices: [full]}", "tunning: no field of a trial; did you mean tuning?"),
         (
             "tuning: {choices: [full, half]}",
-            "tuning: combination {'tuning': 'half'}: tuning: input should be 'adapters', 'full' or"
-            " 'prompt-only', but got \"half\"",
+            "tuning: combination {'tuning': 'half'}: tuning: input should be 'adapters',"
+            " 'prompt-only', 'last-blocks', 'full' or 'linear-probe', but got \"half\"",
         ),
         (
             "epochs: {low: 1.5, high: 2}",
@@ -601,6 +604,7 @@ TRIAL_DEFAULTS = {
         "model": "ViT-B-32-quickgelu",
         "pretrained": "openai",
         "prompts": ["a photo of a {}"],
+        "binarize": "off",
     },
     "backbone": {
         "name": "vit_base_patch32_clip_quickgelu_224.openai",
@@ -608,9 +612,17 @@ TRIAL_DEFAULTS = {
         "image_size": 224,
     },
     "tuning": "adapters",
+    "tuned_blocks": 1,
     "adapter_width": 384,
+    "adapter_sites": "both",
+    "adapter_blocks": None,
     "concept_width": 512,
+    "refinement": "on",
     "refinement_heads": 8,
+    "refinement_dropout": 0.0,
+    "projection": "shared",
+    "specificity": "on",
+    "batch_norm": "on",
     "optimizer": {
         "name": "sgd",
         "lr": 0.001,
@@ -620,6 +632,7 @@ TRIAL_DEFAULTS = {
     },
     "augmentation": "trivial",
     "precision": "auto",
+    "compile": "off",
     "validation_share": 0.1,
     "validate_every": 5,
 }

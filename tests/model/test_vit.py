@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from concepthash.errors import InputError
 from concepthash.model import create_vit
-from concepthash.model.backbone import load_weights
+from concepthash.model.vit import load_weights
 
 
 def randomize(module: nn.Module) -> None:
@@ -50,7 +50,7 @@ def test_a_model_that_is_no_vision_transformer(name):
     line = message(name, image_size=224)
     assert line.startswith("backbone.name: ")
     assert name in line
-    assert line.endswith("no VisionTransformer of timm; take a vit_* or deit* model")
+    assert line.endswith("no Vision Transformer of timm; take a vit_*, deit*, eva*")
 
 
 @pytest.mark.parametrize(

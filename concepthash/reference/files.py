@@ -1,0 +1,68 @@
+"""Released checkpoint files, and the files that they are imported to."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from concepthash.errors import InputError
+from concepthash.model import ConceptHash
+from concepthash.reference.model import Architecture, build
+from concepthash.reference.names import translate
+
+
+def read_released(path: Path) -> dict[str, Tensor]:
+    """The state dict of a released .pth file, which is read as tensors only. Raises InputError."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; give a released checkpoint, e.g. best.pth")
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as a checkpoint of tensors ({reason})") from error
+    for wrapper in ("model", "state_dict"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise InputError(f"{path}: holds no state dict, a mapping from names to tensors")
+    return {name.removeprefix("module."): tensor for name, tensor in state.items()}
+
+
+def import_checkpoint(
+    source: Path,
+    out: Path,
+    *,
+    num_heads: int,
+    refinement_heads: int | None = None,
+    image_size: int | None = None,
+) -> ConceptHash:
+    """The model of a released .pth file, written to `out` by our names. Raises InputError."""
+    if out.suffix != ".safetensors":
+        raise InputError(f"{out}: must end in .safetensors")
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder; create it first")
+    architecture = Architecture(num_heads, refinement_heads or num_heads)
+    model = build(translate(read_released(source)), architecture, image_size)
+    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    save_file(tensors, out, metadata={"concepthash": json.dumps(architecture._asdict())})
+    return model
+
+
+def read_imported(path: Path) -> ConceptHash:
+    """What `concepthash-study import-checkpoint` wrote. Raises InputError."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = (file.metadata() or {}).get("concepthash")
+        state = load_file(path)
+    except (FileNotFoundError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as a .safetensors file ({error})") from error
+    if metadata is None:
+        raise InputError(f"{path}: was not written by `concepthash-study import-checkpoint`")
+    return build(state, Architecture(**json.loads(metadata)), None)

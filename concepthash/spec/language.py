@@ -1,0 +1,78 @@
+"""Language guidance: where the class centers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator
+
+from concepthash.spec.base import Spec, Switch
+
+
+class _Embeddings(Spec):
+    """What all sources of class embeddings share."""
+
+    binarize: Switch = "off"
+    """Whether the MLP to the code space sees but the signs of the embeddings (released code)."""
+
+
+class OpenClipText(_Embeddings):
+    """Class centers from the text tower of an open_clip model."""
+
+    source: Literal["open_clip"]
+    model: str = "ViT-B-32-quickgelu"
+    """Name of an open_clip model configuration."""
+    pretrained: str = "openai"
+    """open_clip's tag of the weights, a local file of them, or `none` for an untrained tower."""
+    prompts: Annotated[tuple[str, ...], Field(min_length=1)] = ("a photo of a {}",)
+    """Templates for the class name; the embeddings of several are averaged."""
+
+    @field_validator("prompts")
+    @classmethod
+    def _name_the_class(cls, prompts: tuple[str, ...]) -> tuple[str, ...]:
+        for prompt in prompts:
+            if prompt.count("{}") != 1:
+                raise ValueError(f"a prompt holds the class name once, as {{}}, but got {prompt!r}")
+        return prompts
+
+
+class TextFile(_Embeddings):
+    """Class centers from precomputed text embeddings."""
+
+    source: Literal["file"]
+    embeddings: Path
+    """A .safetensors file with `text_embeddings` (C, E), a row a class in label order."""
+
+
+class OrthogonalEmbeddings(_Embeddings):
+    """The control: random orthogonal unit vectors in the text's place, drawn from the seed.
+
+    What language guidance gains over them is due to the meaning of the class names, what they
+    gain over free centers to the map alone.
+    """
+
+    source: Literal["orthogonal"]
+    width: PositiveInt = 512
+    """E, at least the number of classes; CLIP's text embeddings have 512."""
+
+
+def _language_source(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        return value.get("source")
+    return getattr(value, "source", value)
+
+
+LanguageSpec = Annotated[
+    Annotated[Literal["off"], Tag("off")]
+    | Annotated[OpenClipText, Tag("open_clip")]
+    | Annotated[TextFile, Tag("file")]
+    | Annotated[OrthogonalEmbeddings, Tag("orthogonal")],
+    Discriminator(
+        _language_source,
+        custom_error_type="language",
+        custom_error_message="must be off, or a mapping with source: open_clip, file or orthogonal",
+    ),
+    Field(description="Language guidance: where class centers come from; `off` learns them."),
+]

@@ -70,15 +70,21 @@ class Checkpoints:
         epoch: int = index["epoch"]
         return epoch
 
-    def write(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+    def write(
+        self, name: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> Path:
         """Leaves `name`.safetensors in the folder."""
-        self._write(f"{name}.safetensors", tensors)
+        return self._write(f"{name}.safetensors", tensors, metadata)
 
-    def _write(self, file: str, tensors: Mapping[str, Tensor]) -> None:
+    def _write(
+        self, file: str, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+    ) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         temporary = self.folder / f".{file}.tmp"
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
+        on_cpu = {k: t.detach().cpu().contiguous() for k, t in tensors.items()}
+        save_file(on_cpu, temporary, dict(metadata) if metadata else None)
         os.replace(temporary, self.folder / file)
+        return self.folder / file
 
 
 def learned_state(model: nn.Module) -> dict[str, Tensor]:

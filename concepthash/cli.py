@@ -181,6 +181,48 @@ def report(
 
 
 @app.command()
+def evaluate(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="A trial's digest, a run id, or codes.safetensors.")
+    ],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="map, precision@10, ... (an unknown one lists all). Repeatable."),
+    ] = None,
+    concept: Annotated[
+        int | None, typer.Option(help="Judge the sub-code of this concept alone, from 0.")
+    ] = None,
+    mean_center: Annotated[
+        bool, typer.Option("--mean-center", help="Take the database's mean off before the sign.")
+    ] = False,
+    tracking_uri: TrackingUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Compute metrics of a finished trial from the codes it saved: no GPU, no images."""
+    import tempfile
+
+    from concepthash.evaluation import METRICS, as_text, centered, evaluate, of_concept, read_codes
+    from concepthash.tracking import fetch_codes, open_store
+
+    about: dict[str, Any] = {"codes": run}
+    if Path(run).suffix == ".safetensors":
+        saved = read_codes(Path(run))
+    else:
+        store = open_store(tracking_uri)
+        store.check()
+        with tempfile.TemporaryDirectory(prefix="concepthash-") as folder:
+            path, about = fetch_codes(store, run, Path(folder))
+            saved = read_codes(path)
+    if mean_center:
+        saved, about["mean-centered"] = centered(saved), True
+    if concept is not None:
+        saved, about["concept"] = of_concept(saved, concept), concept
+    values = evaluate(saved, metric or list(METRICS))
+    result = {**about, "metrics": values}
+    typer.echo(json.dumps(result, indent=2) if as_json else as_text(result))
+
+
+@app.command()
 def import_checkpoint(
     source: Annotated[Path, typer.Argument(metavar="best.pth", help="A released checkpoint.")],
     out: Annotated[Path, typer.Argument(metavar="OUT.safetensors", help="The file to write.")],

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from concepthash.errors import InputError
 from concepthash.spec import DatasetSpec, GridTable, SearchTable, StudySpec, TrialSpec, changed
@@ -25,7 +25,6 @@ class Trial(Spec):
     dataset: DatasetSpec
     spec: TrialSpec
     seed: int
-    protocol: Literal["paper"] = "paper"
 
     @cached_property
     def digest(self) -> str:
@@ -54,7 +53,6 @@ class Trial(Spec):
         nested = {
             "dataset": self.dataset.model_dump(mode="json"),
             "seed": self.seed,
-            "protocol": self.protocol,
         }
         return _flat(self.spec.model_dump(mode="json") | nested)
 
@@ -120,10 +118,7 @@ def make_plan(study: StudySpec) -> Plan:
 def seeded(study: StudySpec, changes: dict[str, Any]) -> tuple[Trial, ...]:
     """The trials of one combination, one a seed."""
     spec = changed(study.baseline, changes)
-    return tuple(
-        Trial(dataset=study.dataset, spec=spec, seed=seed, protocol=study.protocol)
-        for seed in study.seeds
-    )
+    return tuple(Trial(dataset=study.dataset, spec=spec, seed=seed) for seed in study.seeds)
 
 
 def find_trial(plan: Plan, digest: str) -> Trial:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from concepthash.build import (
     build_model,
     build_optimizer,
+    build_split,
     compile_model,
     loss_weights,
     open_images,
@@ -22,13 +22,15 @@ from concepthash.build import (
 from concepthash.checkpoint import Checkpoints
 from concepthash.data.cache import Pixels, load_pixels
 from concepthash.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
-from concepthash.data.split import validation_part
+from concepthash.data.parts import parts_in_crop
 from concepthash.data.transforms import evaluation_transform, normalize, training_transform
 from concepthash.errors import InputError, TrainingError
+from concepthash.evaluation import SavedCodes, family_numbers, hamming_map, read_codes, summary
 from concepthash.losses import Losses, attention_overlap, concept_hash_losses
 from concepthash.model import ConceptHash, Outputs
 from concepthash.plan import Trial
 from concepthash.retrieval import mean_average_precision, quantization_error
+from concepthash.retrieval.diagnostics import bit_balance, distinct_codes
 
 Report = Callable[[dict[str, float]], None]
 
@@ -44,17 +46,6 @@ class Encoded(NamedTuple):
     """(B, M, N) each concept's attention over the patches, averaged over heads."""
 
 
-@dataclass(frozen=True)
-class Split:
-    """Indices into the image set, int64."""
-
-    training: np.ndarray
-    validation: np.ndarray
-    database: np.ndarray
-    """Training and validation part together: what queries search."""
-    queries: np.ndarray
-
-
 def train(
     trial: Trial,
     report: Report,
@@ -66,10 +57,11 @@ def train(
     """Trains `trial`, going on from its latest checkpoint if it has one.
 
     `report` gets the metrics of every epoch: `epoch` (from 1), `lr`, `train/...`, every few
-    epochs `val/map`, and with the last epoch `test/...`, evaluated once. After each epoch a
-    checkpoint is saved first; with the last one `codes.safetensors` is left beside it. A trial
-    that was complete already is evaluated and reported again. Raises InputError for input that
-    cannot be used, TrainingError when the loss is no number.
+    epochs `val/...`, and with the last epoch `test/...`, evaluated once (protocol published-code
+    tests every few epochs and reports the best so far). After each epoch a checkpoint is saved
+    first; with the last one `codes.safetensors` is left beside it. A trial that was complete
+    already is evaluated and reported again. Raises InputError for input that cannot be used,
+    TrainingError when the loss is no number.
     """
     run = _Run(trial, device, workers)
     done = checkpoints.load(run.model, run.optimizer)
@@ -94,9 +86,11 @@ class _Run:
         self.workers, self.pin_memory = workers, device.startswith("cuda")
         images = open_images(trial.dataset)
         self.pixels: Pixels = load_pixels(images, spec.backbone.image_size)
-        self.labels = images.labels
-        self.split = split_images(images.labels, images.is_train, spec.validation_share, trial.seed)
-        model, mean, std = build_model(trial, images.class_names)
+        self.images, self.labels = images, images.labels
+        self.split = build_split(spec, images, trial.seed)
+        # The model knows only the classes that it learns, by their place among these.
+        self.targets = np.searchsorted(self.split.classes, images.labels)
+        model, mean, std = build_model(trial, images.class_names, self.split.classes.tolist())
         self.model: ConceptHash = model.to(device)
         if spec.compile == "on":
             compile_model(self.model)
@@ -114,7 +108,7 @@ class _Run:
         weights = loss_weights(spec.loss)
         batches = training_batches(
             self.pixels,
-            self.labels,
+            self.targets,
             self.split.training,
             self.augment,
             batch_size=spec.batch_size,
@@ -151,39 +145,63 @@ class _Run:
 
     def evaluate(self, epoch: int, checkpoints: Checkpoints) -> dict[str, float]:
         """What is due after `epoch`: validation every few, the test once, after the last."""
+        spec = self.trial.spec
         metrics: dict[str, float] = {}
-        last = epoch == self.trial.spec.epochs
-        if len(self.split.validation) and (last or epoch % self.trial.spec.validate_every == 0):
+        last = epoch == spec.epochs
+        due = last or epoch % spec.validate_every == 0
+        if due and len(self.split.validation):
             metrics |= self.validate()
-        if last:
-            tested, tensors = self.test()
-            metrics |= tested
-            checkpoints.write("codes", tensors)
+        if last or (due and spec.protocol == "published-code"):
+            metrics |= self.test(epoch, checkpoints)
         return metrics
 
     def validate(self) -> dict[str, float]:
         """The validation part searches the images that train the model."""
         queries, database = self.encode(self.split.validation), self.encode(self.split.training)
-        return {"val/map": _map(queries, database)}
+        live = {
+            "map": mean_average_precision(
+                queries.codes, queries.labels, database.codes, database.labels
+            ),
+            "quantization_error": quantization_error(queries.codes),
+            "bit_balance": bit_balance(database.codes),
+            "distinct_codes": distinct_codes(database.codes),
+            "attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
+        }
+        return {f"val/{name}": value for name, value in live.items()}
 
-    def test(self) -> tuple[dict[str, float], dict[str, Tensor]]:
-        """The metrics of the test queries, and the tensors to compute any other from."""
+    def test(self, epoch: int, checkpoints: Checkpoints) -> dict[str, float]:
+        """Metrics of the test queries, whose codes are left beside the checkpoint.
+
+        Protocol published-code keeps the codes of the best epoch so far, and tells its numbers.
+        """
+        saved = self.codes(epoch)
+        path = checkpoints.folder / "codes.safetensors"
+        if self.trial.spec.protocol == "published-code" and path.exists():
+            before = read_codes(path)
+            if before.epoch != epoch and hamming_map(before) >= hamming_map(saved):
+                saved = before
+        checkpoints.write("codes", saved.tensors(), saved.metadata())
+        metrics = {"epoch": float(saved.epoch), **summary(read_codes(path))}
+        return {f"test/{name}": value for name, value in metrics.items()}
+
+    def codes(self, epoch: int) -> SavedCodes:
         queries, database = self.encode(self.split.queries), self.encode(self.split.database)
-        metrics: dict[str, float] = {
-            "test/map": _map(queries, database),
-            "test/quantization_error": quantization_error(queries.codes),
-            "test/attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
-        }
-        tensors = {
-            "query_codes": queries.codes,
-            "query_labels": queries.labels,
-            "query_index": torch.from_numpy(self.split.queries),
-            "query_attention": queries.attention.half(),
-            "database_codes": database.codes,
-            "database_labels": database.labels,
-            "database_index": torch.from_numpy(self.split.database),
-        }
-        return metrics, tensors
+        size = self.trial.spec.backbone.image_size
+        return SavedCodes(
+            query_codes=queries.codes,
+            query_labels=queries.labels,
+            query_index=torch.from_numpy(self.split.queries),
+            query_attention=queries.attention.half(),
+            query_parts=torch.from_numpy(parts_in_crop(self.images, self.split.queries, size)),
+            database_codes=database.codes,
+            database_labels=database.labels,
+            database_index=torch.from_numpy(self.split.database),
+            families=family_numbers(self.images.families),
+            class_names=self.images.class_names,
+            part_names=self.images.part_names,
+            image_size=size,
+            epoch=epoch,
+        )
 
     @torch.no_grad()
     def encode(self, indices: np.ndarray) -> Encoded:
@@ -217,16 +235,3 @@ class _Run:
                 images.to(self.device, non_blocking=True),
                 labels.to(self.device, non_blocking=True),
             )
-
-
-def split_images(
-    labels: np.ndarray, is_train: np.ndarray, validation_share: float, seed: int
-) -> Split:
-    """Protocol `paper`: queries are the test images, the database is the training set."""
-    database = np.flatnonzero(is_train)
-    held_out = validation_part(labels[database], validation_share, seed)
-    return Split(database[~held_out], database[held_out], database, np.flatnonzero(~is_train))
-
-
-def _map(queries: Encoded, database: Encoded) -> float:
-    return mean_average_precision(queries.codes, queries.labels, database.codes, database.labels)

@@ -72,7 +72,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def test_the_commands_are_these():
-    assert COMMANDS == ["import-checkpoint", "plan", "report", "run", "schema", "trial", "ui"]
+    expected = ["evaluate", "import-checkpoint", "plan", "report", "run", "schema", "trial", "ui"]
+    assert expected == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -250,6 +251,22 @@ def test_trial_trains_one_trial_in_its_own_process_without_ray_and_mlflow(folder
     kept = sorted(path.name for path in Path("kept").iterdir())
     assert kept == ["checkpoint.json", "codes.safetensors", "epoch-0001.safetensors"]
     assert sorted(path.name for path in folder.iterdir()) == ["kept", "study.yaml"]
+
+
+def test_codes_that_a_trial_kept_are_evaluated_without_its_images(folder, main, one_thread):
+    digest = json.loads(main("plan", "study.yaml", "--json"))["trials"][0]["digest"]
+    line = main("trial", "study.yaml", "--id", digest, "--out", "kept").strip()
+    codes = "kept/codes.safetensors"
+    text = main("evaluate", codes, "--metric", "map", "--metric", "precision@5")
+    map_, precision = text.splitlines()[2:]
+    reported = dict(zip(line.split()[::2], line.split()[1::2], strict=True))
+    assert map_.split() == ["map", reported["test/map"]]
+    assert 0 <= float(precision.removeprefix("  precision@5 ")) <= 1
+    every = json.loads(main("evaluate", codes, "--json"))
+    assert every["metrics"]["map"] == pytest.approx(float(reported["test/map"]), abs=1e-3)
+    one = main("evaluate", codes, "--concept", "1", "--mean-center", "--metric", "cost", "--json")
+    assert json.loads(one)["metrics"]["cost"]["bits"] == 4
+    assert (json.loads(one)["concept"], json.loads(one)["mean-centered"]) == (1, True)
 
 
 def test_trial_prints_a_line_an_epoch_and_tests_after_the_last(folder, main, one_thread):

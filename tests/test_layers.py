@@ -26,6 +26,7 @@ COMMON = {"", "errors"}  # "" is the package itself: its __version__
 # knows none of them. A new room is a new line here: that is when to ask where it belongs.
 ROOMS: dict[str, set[str]] = {
     "reference": {"model"},
+    "evaluation": {"losses", "retrieval"},
     "study": {"spec", "plan", "tracking", "train", "build", "checkpoint", "data"},
     "tracking": {"spec", "plan"},
     "train": {
@@ -37,6 +38,7 @@ ROOMS: dict[str, set[str]] = {
         "losses",
         "methods",
         "data",
+        "evaluation",
         "retrieval",
     },
     "build": {"spec", "plan", "checkpoint", "model", "losses", "methods", "data", "retrieval"},

@@ -181,6 +181,11 @@ OTHER = {
     "augmentation": "none",
     "precision": "fp32",
     "compile": "on",
+    "protocol": "unseen",
+    "unseen_share": 0.5,
+    "unseen_search": "all",
+    "folds": 3,
+    "images_per_class": 5,
     "validation_share": 0,
     "validate_every": 1,
 }

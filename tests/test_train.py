@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
-from concepthash.build import build_model, open_images
+from concepthash.build import build_model, build_split, open_images
 from concepthash.checkpoint import Checkpoints
 from concepthash.data.cache import load_pixels
 from concepthash.data.loader import training_batches
@@ -26,9 +26,10 @@ from concepthash.spec import (
     OpenClipText,
     OptimizerSpec,
     PaperbirdsSpec,
+    TextFile,
     TrialSpec,
 )
-from concepthash.train import split_images, train
+from concepthash.train import train
 
 BIRDS = PaperbirdsSpec(name="paperbirds", species=4, families=2, train_images=6, test_images=3)
 SPEC = TrialSpec(
@@ -45,7 +46,34 @@ SPEC = TrialSpec(
     precision="fp32",
     validate_every=1,
 )
-TEST_METRICS = {"test/map", "test/quantization_error", "test/attention_overlap"}
+LIVE = {
+    f"val/{name}"
+    for name in (
+        "map",
+        "quantization_error",
+        "bit_balance",
+        "distinct_codes",
+        "attention_overlap",
+    )
+}
+TEST_METRICS = {
+    f"test/{name}"
+    for name in (
+        "epoch",
+        "map",
+        "map_low",
+        "map_high",
+        "cosine_map",
+        "family_map",
+        "concept_map",
+        "quantization_error",
+        "bit_balance",
+        "distinct_codes",
+        "attention_overlap",
+        "part_consistency",
+        "without_relevant",
+    )
+}
 PARTS = ("query", "database")
 Metrics = dict[str, float]
 
@@ -60,6 +88,10 @@ def one_thread():
 
 def trial(seed: int = 0, **settings) -> Trial:
     return Trial(dataset=BIRDS, spec=SPEC.model_copy(update=settings), seed=seed)
+
+
+class Interruption(Exception):  # noqa: N818  nothing went wrong
+    pass
 
 
 class Run(NamedTuple):
@@ -92,7 +124,7 @@ def first(tmp_path_factory) -> Run:
 
 def test_every_epoch_reports_its_number_rate_losses_and_validation(first):
     assert [metrics["epoch"] for metrics in first.metrics] == [1, 2]
-    every = {"epoch", "lr", "val/map"} | {f"train/{name}" for name in Losses._fields}
+    every = {"epoch", "lr"} | LIVE | {f"train/{name}" for name in Losses._fields}
     assert [set(metrics) for metrics in first.metrics] == [every, every | TEST_METRICS]
 
 
@@ -100,7 +132,8 @@ def test_every_metric_is_a_finite_number_of_its_range(first):
     for metrics in first.metrics:
         assert all(type(value) is float for value in metrics.values())
         assert all(math.isfinite(value) for value in metrics.values())
-        for name in TEST_METRICS | {"val/map", "train/concept_spatial_diversity"}:
+        shares = (TEST_METRICS | LIVE) - {"test/epoch"} | {"train/concept_spatial_diversity"}
+        for name in shares:
             assert 0 <= metrics.get(name, 0) <= 1
 
 
@@ -123,7 +156,7 @@ def test_the_schedule_counts_no_step_for_a_last_image_alone(tmp_path):
 def test_the_first_losses_are_those_of_the_built_model_on_the_seeds_first_batch(tmp_path):
     of = trial(seed=3, epochs=1, batch_size=32)
     images = open_images(BIRDS)
-    training = split_images(images.labels, images.is_train, of.spec.validation_share, 3).training
+    training = build_split(of.spec, images, 3).training
     ((batch, labels),) = training_batches(
         load_pixels(images, 64),
         images.labels,
@@ -166,6 +199,8 @@ def test_codes_labels_indices_and_attention_of_queries_and_database_are_left(fir
         "database_codes": ((24, 16), torch.float32),
         "database_labels": ((24,), torch.int64),
         "database_index": ((24,), torch.int64),
+        "families": ((4,), torch.int64),
+        "query_parts": ((12, 10, 3), torch.float32),
     }
 
 
@@ -237,31 +272,84 @@ def test_the_checkpoint_holds_the_model_that_made_the_codes(first):
     torch.testing.assert_close(codes, first.tensors["query_codes"], rtol=1e-4, atol=1e-4)
 
 
-# --- parts of the data ---------------------------------------------------------------------
-
-
-def test_queries_are_never_in_the_database_and_validation_images_are():
-    rng = np.random.default_rng(0)
-    labels, is_train = np.repeat(np.arange(6), 20), rng.random(120) < 0.6
-    split = split_images(labels, is_train, 0.2, seed=3)
-    assert set(split.queries) == set(np.flatnonzero(~is_train))
-    assert set(split.database) == set(np.flatnonzero(is_train))
-    assert set(split.training) | set(split.validation) == set(split.database)
-    assert not set(split.training) & set(split.validation)
-    assert not set(split.queries) & set(split.database)
-    assert set(labels[split.validation]) == set(labels)
-
-
-def test_without_a_validation_share_every_image_of_the_database_is_trained_on():
-    split = split_images(np.zeros(8, dtype=int), np.arange(8) < 5, 0, seed=0)
-    assert split.training.tolist() == split.database.tolist() == [0, 1, 2, 3, 4]
-    assert len(split.validation) == 0
+# --- protocols -----------------------------------------------------------------------------
 
 
 def test_images_of_the_queries_have_no_part_in_training(first, tmp_path):
     """With fewer queries the model comes out the same, bit by bit."""
     fewer = Trial(dataset=BIRDS.model_copy(update={"test_images": 1}), spec=SPEC, seed=0)
     assert same(run(fewer, tmp_path).learned(), first.learned())
+
+
+def test_unseen_classes_are_asked_and_searched_and_have_no_center(tmp_path):
+    of = trial(epochs=1, protocol="unseen", unseen_share=0.5)
+    tested = run(of, tmp_path)
+    seen = build_split(of.spec, open_images(BIRDS), 0).classes.tolist()
+    assert tested.learned()["model.class_weights"].shape[0] == len(seen) == 2
+    for part in PARTS:
+        assert set(tested.tensors[f"{part}_labels"].tolist()) == set(range(4)) - set(seen)
+    assert 0 < tested.metrics[-1]["test/map"] <= 1
+
+
+def test_the_classes_that_are_seen_keep_their_own_names(tmp_path):
+    """A center comes from the embedding of its own class, whatever number it is given."""
+    of = trial(epochs=1, protocol="unseen", unseen_share=0.5)
+    rows = torch.eye(4)
+    save_file({"text_embeddings": rows}, tmp_path / "text.safetensors")
+    text = TextFile(source="file", embeddings=tmp_path / "text.safetensors")
+    of = of.model_copy(update={"spec": of.spec.model_copy(update={"language": text})})
+    classes = build_split(of.spec, open_images(BIRDS), 0).classes
+    model = build_model(of, ("a", "b", "c", "d"), classes.tolist()).model
+    assert torch.equal(model.class_centers.embeddings, rows[classes])
+
+
+def test_a_cross_split_asks_with_one_fold_of_all_images(tmp_path):
+    tested = run(trial(seed=1, epochs=1, protocol="cross-split", folds=3), tmp_path)
+    queries, database = (set(tested.tensors[f"{part}_index"].tolist()) for part in PARTS)
+    assert len(queries) == 12
+    assert queries | database == set(range(36))
+    assert not queries & database
+
+
+def test_the_published_protocol_keeps_the_best_epoch_on_the_test_queries(tmp_path):
+    """Its numbers are the best of those that its epochs would have had as last ones."""
+    of = trial(epochs=4, protocol="published-code", validate_every=1)
+    published = run(of, tmp_path / "published")
+    assert all(metrics.keys() >= TEST_METRICS for metrics in published.metrics)
+    so_far = [metrics["test/map"] for metrics in published.metrics]
+    assert so_far == sorted(so_far)
+    # One run that stops after each epoch, its schedule as long as the whole one's.
+    maps = {}
+    for metrics in published.metrics:
+        maps.setdefault(metrics["test/epoch"], metrics["test/map"])
+    assert max(maps, key=maps.get) == published.metrics[-1]["test/epoch"]
+    paper = run(trial(epochs=4), tmp_path / "paper").metrics[-1]
+    assert published.metrics[-1]["test/map"] >= paper["test/map"]
+    if published.metrics[-1]["test/epoch"] == 4:
+        assert published.metrics[-1]["test/map"] == paper["test/map"]
+
+
+def test_the_published_protocol_remembers_its_best_epoch_when_it_goes_on(tmp_path):
+    of = trial(epochs=4, protocol="published-code", validate_every=1)
+    straight = run(of, tmp_path / "straight")
+    reported: list[Metrics] = []
+
+    def report(metrics: Metrics) -> None:
+        reported.append(metrics)
+        if metrics["epoch"] == 3:
+            raise Interruption
+
+    with pytest.raises(Interruption):
+        run(of, tmp_path / "interrupted", report)
+    resumed = run(of, tmp_path / "interrupted")
+    assert reported + resumed.metrics == straight.metrics
+    assert same(resumed.tensors, straight.tensors)
+
+
+def test_fewer_images_of_a_class_are_fewer_steps(tmp_path):
+    few = run(trial(epochs=1, images_per_class=2, batch_size=4), tmp_path)
+    assert len(few.tensors["database_index"]) == 24  # the database stays whole
+    assert few.metrics[0]["lr"] == pytest.approx(1e-3 / 2)  # 8 images in 2 steps
 
 
 # --- the same again ------------------------------------------------------------------------
@@ -284,10 +372,6 @@ def test_another_seed_gives_other_numbers(first, tmp_path):
     other = run(trial(seed=1), tmp_path)
     assert other.metrics[0]["train/total"] != first.metrics[0]["train/total"]
     assert not torch.equal(other.tensors["query_codes"], first.tensors["query_codes"])
-
-
-class Interruption(Exception):  # noqa: N818  nothing went wrong
-    pass
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from concepthash.plan import Plan
 from concepthash.report.search import SELECT_BY, SearchResult
-from concepthash.report.tables import CellResult, GridResult, numeric_columns
+from concepthash.report.tables import CellResult, GridResult, numeric_columns, query_spread
 from concepthash.report.words import (
     counted,
     dataset_name,
     direction,
+    is_map,
     metric_name,
+    number,
     plural,
-    protocol_short,
+    protocols_in_short,
     sentence,
 )
-from concepthash.spec import GridTable, SearchTable
+from concepthash.spec import GridTable, SearchTable, TrialSpec
 
 
 def title(table: GridTable | SearchTable) -> str:
@@ -31,8 +33,13 @@ def grid_caption(plan: Plan, result: GridResult) -> str:
         spread = f"a single seed, {seeds} (n=1), so no spread is known"
     parts = [
         f"{metric_name(metric)}, {direction(metric)}, on {dataset_name(study.dataset)}"
-        f" ({protocol_short(study, metric)}); {spread}",
+        f" ({protocols_in_short(_specs(plan, result.table), metric)}); {spread}",
     ]
+    if (width := query_spread(result)) is not None:
+        parts.append(
+            f"Other queries and classes would move one trial's number by about"
+            f" ±{number(width, metric)} (95 % bootstrap over both, mean over trials)"
+        )
     if any(cell.mark for cell in result.cells):
         where = "of each column " if len(result.columns) > 1 else ""
         parts.append(
@@ -40,7 +47,7 @@ def grid_caption(plan: Plan, result: GridResult) -> str:
             " and only complete cells compete"
         )
     if result.has_deltas:
-        points = " in percentage points" if metric.endswith("/map") else ""
+        points = " in percentage points" if is_map(metric) else ""
         where = " of the same column" if len(result.columns) > 1 else ""
         parts.append(f"Δ: mean paired difference, seed by seed, to the baseline{where}{points}")
     return " ".join(map(sentence, parts))
@@ -59,7 +66,8 @@ def search_caption(plan: Plan, result: SearchResult) -> str:
         f" seed {search.seed}): {counted(result.counts)}",
         f"Shown: {best}, ranked by {metric_name(SELECT_BY)}; the choice is made on the validation"
         f" part, and the test numbers beside it took no part in it",
-        f"Dataset {dataset_name(study.dataset)}; {protocol_short(study, 'test/map')}",
+        f"Dataset {dataset_name(study.dataset)};"
+        f" {protocols_in_short([plan.baseline.spec], 'test/map')}",
     ]
     if result.counts.get("pruned"):
         parts.append("Pruned trials were stopped early and are not ranked")
@@ -92,6 +100,11 @@ def curves_caption(count: int, has_baseline: bool) -> str:
         f"{lines}{blue}. A configuration’s training loss is weighted by its own loss weights, so"
         " the left panel compares shapes, not heights."
     )
+
+
+def _specs(plan: Plan, table: GridTable) -> list[TrialSpec]:
+    (planned,) = (each for each in plan.tables if each.table.name == table.name)
+    return [trial.spec for cell in planned.cells for trial in cell.trials]
 
 
 def _place(cell: CellResult) -> str:

@@ -20,6 +20,7 @@ from concepthash.report.files import write_files
 from concepthash.report.overview import Progress, TrialLine, progress, trial_lines
 from concepthash.report.search import SearchResult, search_result
 from concepthash.report.tables import GridResult, grid_results, prepared, tidy
+from concepthash.spec import TrialSpec
 
 CURVES = "training-curves"
 """File name of the figure of training curves."""
@@ -130,7 +131,7 @@ def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report
     done = progress(plan, trials, list(grids.values()), list(searches.values()))
     facts = {
         "Dataset": words.dataset_words(study.dataset),
-        "Protocol": f"{study.protocol}: {words.protocol_words(study)}",
+        "Protocol": words.protocols_in_full(_specs(plan)),
         "Baseline": words.baseline_words(study.baseline),
         "Seeds": ", ".join(map(str, study.seeds)),
         "Done": _done(done),
@@ -145,6 +146,11 @@ def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report
         trial_lines(plan, trials),
         provenance,
     )
+
+
+def _specs(plan: Plan) -> list[TrialSpec]:
+    """Of all trials, the baseline's first."""
+    return [trial.spec for trial in (plan.baseline, *plan.trials.values())]
 
 
 def _done(progress: Progress) -> str:

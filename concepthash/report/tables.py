@@ -27,6 +27,8 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "duration_s": pl.Float64,
     "device": pl.String,
     **dict.fromkeys(METRICS, pl.Float64),
+    "test/map_low": pl.Float64,
+    "test/map_high": pl.Float64,
 }
 
 
@@ -41,6 +43,8 @@ class CellResult:
     statuses: tuple[str, ...]
     values: tuple[float | None, ...]
     """None where the trial has not finished."""
+    intervals: tuple[tuple[float, float] | None, ...]
+    """Of test/map: each trial's bootstrap interval over queries and classes."""
     summary: Summary | None
     delta: Summary | None = None
     """Paired difference to the baseline in the same column; None where that is unknown."""
@@ -131,7 +135,16 @@ def outcomes(trials: pl.DataFrame, planned: Iterable[Trial], metric: str) -> pl.
         schema={"digest": pl.String, "seed": pl.Int64},
         orient="row",
     )
-    found = trials.select("digest", "status", pl.col(metric).alias("value"))
+    ends = ("test/map_low", "test/map_high") if metric == "test/map" else (None, None)
+    found = trials.select(
+        "digest",
+        "status",
+        pl.col(metric).alias("value"),
+        *(
+            (pl.col(end) if end else pl.lit(None, pl.Float64)).alias(name)
+            for name, end in zip(("low", "high"), ends, strict=True)
+        ),
+    )
     done = pl.col("status") == FINISHED
     return (
         wanted.join(found, on="digest", how="left", maintain_order="left")
@@ -186,6 +199,7 @@ def _grid(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> GridResult:
 
 def _cell(row: str, column: str, frame: pl.DataFrame) -> CellResult:
     values = frame["value"].to_list()
+    ends = zip(frame["low"], frame["high"], strict=True)
     return CellResult(
         row,
         column,
@@ -193,6 +207,7 @@ def _cell(row: str, column: str, frame: pl.DataFrame) -> CellResult:
         tuple(frame["digest"]),
         tuple(frame["status"]),
         tuple(values),
+        tuple((low, high) if None not in (low, high) else None for low, high in ends),
         summarize([value for value in values if value is not None]),
     )
 
@@ -205,6 +220,12 @@ def _marked(cells: list[CellResult], metric: str) -> list[CellResult]:
     ]
     ranks = marks(means, lower_is_better=metric in LOWER_IS_BETTER)
     return [replace(cell, mark=mark) for cell, mark in zip(cells, ranks, strict=True)]
+
+
+def query_spread(result: GridResult) -> float | None:
+    """Half the width of a trial's bootstrap interval over queries and classes, on average."""
+    found = [ends for cell in result.cells for ends in cell.intervals if ends]
+    return sum(high - low for low, high in found) / (2 * len(found)) if found else None
 
 
 def numeric_columns(result: GridResult) -> tuple[str, list[float]] | None:
@@ -223,8 +244,12 @@ def numeric_columns(result: GridResult) -> tuple[str, list[float]] | None:
 def tidy(result: GridResult) -> pl.DataFrame:
     """A row a cell, numbers unrounded and in the metric's own unit (mAP from 0 to 1)."""
     return pl.DataFrame([_tidy_row(result.table, cell) for cell in result.cells]).with_columns(
-        pl.col("mean", "std", "min", "max", "^value_seed_.*$").cast(pl.Float64)
+        pl.col("mean", "std", "min", "max", "^(value|low|high)_seed_.*$").cast(pl.Float64)
     )
+
+
+def _by_seed(cell: CellResult) -> list[tuple[int, tuple[float, float] | None]]:
+    return list(zip(cell.seeds, cell.intervals, strict=True))
 
 
 def _tidy_row(table: GridTable, cell: CellResult) -> dict[str, object]:
@@ -246,5 +271,7 @@ def _tidy_row(table: GridTable, cell: CellResult) -> dict[str, object]:
         "min": summary.low if summary else None,
         "max": summary.high if summary else None,
         **{f"value_seed_{s}": v for s, v in zip(cell.seeds, cell.values, strict=True)},
+        **{f"low_seed_{s}": e[0] if e else None for s, e in _by_seed(cell)},
+        **{f"high_seed_{s}": e[1] if e else None for s, e in _by_seed(cell)},
         **{f"digest_seed_{s}": d for s, d in zip(cell.seeds, cell.digests, strict=True)},
     }

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from concepthash.report.statistics import Summary
-from concepthash.spec import LOWER_IS_BETTER, METRICS, DatasetSpec, StudySpec, TrialSpec
+from concepthash.spec import LOWER_IS_BETTER, METRICS, DatasetSpec, TrialSpec
 from concepthash.spec.trial import is_path
 
 FIELDS = {"num_bits": "Code length K (bits)", "num_concepts": "Number of concepts M"}
@@ -18,7 +18,7 @@ FIELDS = {"num_bits": "Code length K (bits)", "num_concepts": "Number of concept
 
 
 def is_map(metric: str) -> bool:
-    return metric.endswith("/map")
+    return metric.endswith(("/map", "_map"))
 
 
 def scaled(value: float, metric: str) -> float:
@@ -132,21 +132,46 @@ def dataset_name(dataset: DatasetSpec) -> str:
     )
 
 
-def protocol_words(study: StudySpec) -> str:
-    """The protocol in full."""
-    return {
-        "paper": "queries = test images, database = training images; mAP@all over the whole"
-        " database, ties averaged; last epoch, test set evaluated once"
-    }[study.protocol]
+LEAK = "LEAKS: the test queries chose the epoch"
 
 
-def protocol_short(study: StudySpec, metric: str) -> str:
-    """The protocol in a caption."""
-    if metric == "val/map":
-        return f"{study.protocol} protocol: validation part held out of the training images"
+def protocol_words(spec: TrialSpec) -> str:
+    """A trial's protocol in full: what asks, what is searched, when it is tested."""
     sides = "queries = test images, database = training images"
+    when = "last epoch, test set evaluated once"
+    if spec.protocol == "published-code":
+        when = f"best epoch on the test queries, as in the released code; {LEAK}"
+    elif spec.protocol == "unseen":
+        which = "all classes" if spec.unseen_search == "all" else "these unseen classes alone"
+        sides = (
+            f"{100 * spec.unseen_share:g} % of the classes, by seed, kept out of training;"
+            f" queries = test images, database = training images of {which}"
+        )
+    elif spec.protocol == "cross-split":
+        sides = (
+            f"training and test images pooled and split anew into {spec.folds} folds; queries ="
+            " the fold of the seed, database = the others"
+        )
+    if spec.images_per_class is not None:
+        sides += f"; trained on {plural(spec.images_per_class, 'image')} of each class"
+    return f"{spec.protocol}: {sides}; mAP@all over the whole database, ties averaged; {when}"
+
+
+def protocols_in_full(specs: Iterable[TrialSpec]) -> str:
+    """Every protocol in use, each once."""
+    return " · ".join(dict.fromkeys(map(protocol_words, specs)))
+
+
+def protocols_in_short(specs: Iterable[TrialSpec], metric: str) -> str:
+    """The protocols in a caption; one that leaks says so."""
+    names = list(dict.fromkeys(spec.protocol for spec in specs))
+    text = f"{' and '.join(names)} protocol{'s' if len(names) > 1 else ''}"
+    if metric == "val/map":
+        return f"{text}: validation part held out of the training images"
+    sides = ": queries = test images, database = training images" if names == ["paper"] else ""
     ranking = ", whole database ranked, ties averaged" if is_map(metric) else ""
-    return f"{study.protocol} protocol: {sides}{ranking}, last epoch"
+    last = f"; published-code {LEAK}" if "published-code" in names else ", last epoch"
+    return f"{text}{sides}{ranking}{last}"
 
 
 def baseline_words(baseline: TrialSpec) -> str:

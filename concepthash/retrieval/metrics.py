@@ -1,77 +1,145 @@
-"""How well codes retrieve: mean average precision, with ties counted fairly.
+"""How well codes retrieve. K-bit codes have at most K + 1 distances, so many database images lie
+at one distance from a query; the order inside it counts by its expectation, not by accident.
 
-K-bit codes have at most K + 1 distances, so many database images lie at the same distance from
-a query, and the order inside a distance would decide the score. Here AP is its expectation over
-every order of the tied, in closed form (McSherry & Najork, ECIR 2008; used for hashing by He,
-Cakir, Bargal, Sclaroff, CVPR 2018).
+`average_precisions` and `mean_average_precision` take codes. Everything else is a pure function
+of `histograms`, computed once, and gives a value for each query: its mean is the score, and
+`bootstrap_interval` tells how sure that is.
 """
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple, get_args
+
 import torch
 from torch import Tensor
 
-from concepthash.retrieval.codes import binarize, hamming_distances
+from concepthash.retrieval.histograms import Histograms, histograms
+from concepthash.retrieval.inputs import check_at_least_one, checked
+from concepthash.retrieval.ranked import index_average_precisions
+from concepthash.retrieval.ties import (
+    Denominator,
+    check_words,
+    expected_hits,
+    tied_average_precisions,
+)
 
-_BLOCK = 256
-"""Queries ranked at once: bounds memory at 256 x D distances."""
+Ties = Literal["expected", "optimistic", "pessimistic", "index"]
+
+
+class PrecisionRecall(NamedTuple):
+    """Means over queries when all images within a radius are retrieved."""
+
+    precision: Tensor
+    """(K + 1,) float64, for radius 0..K; a query with nothing in the radius counts 0."""
+    recall: Tensor
+    """(K + 1,) float64; a query without a relevant image counts 0."""
 
 
 def mean_average_precision(
-    query_codes: Tensor, query_labels: Tensor, database_codes: Tensor, database_labels: Tensor
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    *,
+    at: int | None = None,
+    ties: Ties = "expected",
+    num_bits: int | None = None,
+    denominator: Denominator = "min",
 ) -> float:
-    """mAP@all in [0, 1] of real-valued codes (Q, K), (D, K) whose signs count.
+    """mAP in [0, 1]: the mean of `average_precisions`, which see."""
+    scores = average_precisions(
+        query_codes,
+        query_labels,
+        database_codes,
+        database_labels,
+        at=at,
+        ties=ties,
+        num_bits=num_bits,
+        denominator=denominator,
+    )
+    return float(scores.mean())
 
-    Labels (Q,), (D,) are integers; an image of the same label is relevant. A query without a
-    relevant image counts 0. Raises ValueError on empty or mismatched input.
+
+def average_precisions(
+    query_codes: Tensor,
+    query_labels: Tensor,
+    database_codes: Tensor,
+    database_labels: Tensor,
+    *,
+    at: int | None = None,
+    ties: Ties = "expected",
+    num_bits: int | None = None,
+    denominator: Denominator = "min",
+) -> Tensor:
+    """AP (Q,) float64 in [0, 1] of each query; one without a relevant image counts 0.
+
+    Codes (Q, K), (D, K) are floating or signed numbers, whose signs count (0 as positive), or,
+    with `num_bits`, what `pack` gives. Labels (Q,), (D,) are integers; an image of the same label
+    is relevant. Ties: "expected" is the mean over every order of the images at one distance,
+    "optimistic" and "pessimistic" have the relevant first and last, "index" keeps the order of
+    the database. `at` and `denominator` as of `tied_average_precisions`: AP@R divides by
+    min(relevant, R), or by the relevant "retrieved". Raises ValueError for anything else.
     """
-    if len(query_codes) == 0 or len(database_codes) == 0:
-        raise ValueError(
-            f"needs queries and a database, but got {len(query_codes)} queries and"
-            f" {len(database_codes)} database codes"
-        )
-    if query_codes.shape[1] != database_codes.shape[1]:
-        raise ValueError(
-            f"codes must be of one length, but got K={query_codes.shape[1]} for queries and"
-            f" K={database_codes.shape[1]} for the database"
-        )
-    queries, database = binarize(query_codes), binarize(database_codes)
-    total = 0.0
-    for start in range(0, len(queries), _BLOCK):
-        block = slice(start, start + _BLOCK)
-        distances = hamming_distances(queries[block], database)
-        relevant = query_labels[block].unsqueeze(1) == database_labels
-        num_distances = queries.shape[1] + 1
-        counts = _histograms(distances, torch.ones_like(relevant), num_distances)
-        hits = _histograms(distances, relevant, num_distances)
-        total += float(expected_average_precision(counts, hits).sum())
-    return total / len(queries)
+    check_words(ties, denominator, at, get_args(Ties))
+    given = (query_codes, query_labels, database_codes, database_labels)
+    if ties == "index":
+        return index_average_precisions(checked(*given, num_bits), at=at, denominator=denominator)
+    counted = histograms(*given, num_bits=num_bits)
+    return tied_average_precisions(counted, at=at, ties=ties, denominator=denominator)
 
 
-def _histograms(distances: Tensor, mask: Tensor, num_distances: int) -> Tensor:
-    """How often each distance occurs a query, among the masked: (Q, num_distances) float64."""
-    rows = torch.arange(len(distances), device=distances.device).unsqueeze(1)
-    bins = (rows * num_distances + distances)[mask]
-    counts = torch.bincount(bins, minlength=len(distances) * num_distances)
-    return counts.view(-1, num_distances).double()
+def queries_without_relevant(histograms: Histograms) -> int:
+    """How many queries have no relevant image in the database, and so count 0 in every mean."""
+    return int((histograms.hits.sum(1) == 0).sum())
 
 
-def expected_average_precision(counts: Tensor, hits: Tensor) -> Tensor:
-    """Expected AP (Q,) from images `counts` and relevant images `hits` (Q, G) a group of ties.
+def precision_at(histograms: Histograms, k: int) -> Tensor:
+    """Expected precision (Q,) float64 among the first k images; k beyond the database is all.
 
-    Groups are in ranking order. In a group of n images, r of them relevant, after N images and R
-    relevant ones, the i-th place holds a relevant image with probability r/n, and then
-    1 + R + (i - 1)(r - 1)/(n - 1) relevant ones are expected up to it, among N + i.
+    Raises ValueError for k < 1.
     """
-    before = counts.cumsum(1) - counts  # N
-    hits_before = hits.cumsum(1) - hits  # R
-    size = int(counts.sum(1).max())
-    harmonic = torch.zeros(size + 1, dtype=torch.float64, device=counts.device)
-    harmonic[1:] = (1 / torch.arange(1, size + 1, dtype=torch.float64)).cumsum(0)
-    # sum over i = 1..n of 1 / (N + i), and of (i - 1) / (N + i)
-    inverse = harmonic[(before + counts).long()] - harmonic[before.long()]
-    ramp = counts - (before + 1) * inverse
-    density = hits / counts.clamp(min=1)
-    slope = (hits - 1).clamp(min=0) / (counts - 1).clamp(min=1)
-    gained = density * ((hits_before + 1) * inverse + slope * ramp)
-    return gained.sum(1) / hits.sum(1).clamp(min=1)
+    check_at_least_one("k", k)
+    return expected_hits(histograms, k) / histograms.counts.sum(1).clamp(min=1, max=k)
+
+
+def recall_at(histograms: Histograms, k: int) -> Tensor:
+    """Expected share (Q,) float64 of the relevant images among the first k; 0 without any.
+
+    Raises ValueError for k < 1.
+    """
+    check_at_least_one("k", k)
+    return expected_hits(histograms, k) / histograms.hits.sum(1).clamp(min=1)
+
+
+def precision_within(histograms: Histograms, radius: int) -> Tensor:
+    """Precision (Q,) float64 of the images within a Hamming radius; 0 where there is none.
+
+    Raises ValueError for a negative radius.
+    """
+    if radius < 0:
+        raise ValueError(f"radius must be at least 0, but is {radius}")
+    counts, hits = (table[:, : radius + 1].sum(1) for table in histograms)
+    return hits.double() / counts.clamp(min=1)
+
+
+def precision_recall_curve(histograms: Histograms) -> PrecisionRecall:
+    """Mean precision and recall over queries as the radius grows from 0 to K."""
+    counts, hits = (table.cumsum(1) for table in histograms)
+    precision = hits.double() / counts.clamp(min=1)
+    recall = hits.double() / hits[:, -1:].clamp(min=1)
+    return PrecisionRecall(precision.mean(0), recall.mean(0))
+
+
+def class_average_precisions(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The labels (C,) that occur, in order, and the mean score (C,) float64 of their queries.
+
+    `scores` (Q,) are `average_precisions` or any other value a query; `labels` (Q,) the queries'.
+    """
+    if scores.ndim != 1 or labels.shape != scores.shape or len(scores) == 0:
+        raise ValueError(
+            f"needs a score and a label for each query, but got {tuple(scores.shape)} scores and"
+            f" {tuple(labels.shape)} labels"
+        )
+    classes, members = labels.unique(return_inverse=True)
+    sums = torch.zeros(len(classes), dtype=torch.float64, device=scores.device)
+    return classes, sums.index_add_(0, members, scores.double()) / members.bincount()

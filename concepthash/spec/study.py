@@ -27,11 +27,28 @@ from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, is_path
 METRICS = {
     "test/map": "mAP@all",
     "val/map": "validation mAP@all",
+    "test/cosine_map": "mAP@all before the sign (cosine)",
+    "test/family_map": "family-level mAP@all",
+    "test/concept_map": "mAP@all of a single concept",
     "test/quantization_error": "quantization error",
+    "test/bit_balance": "bit balance",
+    "test/distinct_codes": "share of distinct codes",
     "test/attention_overlap": "concept-attention overlap",
+    "test/part_consistency": "part consistency",
 }
 LOWER_IS_BETTER = frozenset({"test/quantization_error", "test/attention_overlap"})
-Metric = Literal["test/map", "val/map", "test/quantization_error", "test/attention_overlap"]
+Metric = Literal[
+    "test/map",
+    "val/map",
+    "test/cosine_map",
+    "test/family_map",
+    "test/concept_map",
+    "test/quantization_error",
+    "test/bit_balance",
+    "test/distinct_codes",
+    "test/attention_overlap",
+    "test/part_consistency",
+]
 
 
 class Variant(Spec):
@@ -227,8 +244,6 @@ class StudySpec(Spec):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0, 1, 2)
     tables: Annotated[tuple[Table, ...], Field(min_length=1)]
     resources: ResourcesSpec = ResourcesSpec()
-    protocol: Literal["paper"] = "paper"
-    """`paper`: queries = test, database = training set, mAP@all, the last epoch tested once."""
 
     @field_validator("seeds")
     @classmethod

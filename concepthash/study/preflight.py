@@ -8,7 +8,13 @@ from functools import partial
 
 import torch
 
-from concepthash.build import build_backbone, check_compiler, class_embeddings, open_images
+from concepthash.build import (
+    build_backbone,
+    build_split,
+    check_compiler,
+    class_embeddings,
+    open_images,
+)
 from concepthash.data.cache import load_pixels
 from concepthash.errors import InputError
 from concepthash.plan import Trial
@@ -27,6 +33,8 @@ def check_inputs(trials: Collection[Trial]) -> str:
     problems: list[str] = []
     for language in {repr(trial.spec.language): trial.spec.language for trial in trials}.values():
         problems += _problems_of(partial(class_embeddings, language, images.class_names, seed=0))
+    for split in {_of_split(trial): trial for trial in trials}.values():
+        problems += _problems_of(partial(build_split, split.spec, images, split.seed))
     for spec in {_of_backbone(trial.spec): trial.spec for trial in trials}.values():
         problems += _problems_of(partial(build_backbone, spec))
     if any(trial.spec.compile == "on" for trial in trials):
@@ -34,6 +42,11 @@ def check_inputs(trials: Collection[Trial]) -> str:
     if problems:
         raise InputError(*dict.fromkeys(problems))
     return images.fingerprint
+
+
+def _of_split(trial: Trial) -> str:
+    """What decides whether `build_split` can be done."""
+    return repr([trial.spec.protocol, trial.spec.unseen_share, trial.spec.folds])
 
 
 def _of_backbone(spec: TrialSpec) -> str:

@@ -9,6 +9,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 for noisy in ("mlflow.store.db", "alembic"):
     logging.getLogger(noisy).setLevel(logging.WARNING)
 
+from concepthash.tracking.artifacts import fetch_codes
 from concepthash.tracking.frame import Frames, read_spec, read_study
 from concepthash.tracking.recorder import Earlier, Recorder, earlier_trials, versions
 from concepthash.tracking.store import Store, open_store
@@ -20,6 +21,7 @@ __all__ = [
     "Recorder",
     "Store",
     "earlier_trials",
+    "fetch_codes",
     "open_store",
     "read_spec",
     "read_study",

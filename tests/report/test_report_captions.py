@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import polars as pl
 from report_studies import BITS, LOSSES
 
 from concepthash.report import captions
@@ -49,3 +50,25 @@ def test_other_metrics_and_no_marks(plan_of, trials_of) -> None:
 def test_a_table_without_a_title_is_called_by_its_name(plan_of) -> None:
     plan = plan_of({"name": "loss-terms", "rows": [{"label": "a"}]})
     assert captions.title(plan.study.tables[0]) == "Loss terms"
+
+
+def test_a_protocol_that_leaks_says_so_in_the_caption(plan_of, trials_of) -> None:
+    rows = [{"label": "paper"}, {"label": "published", "protocol": "published-code"}]
+    plan = plan_of({"name": "protocols", "rows": rows})
+    text = caption(plan, trials_of(plan, {}))
+    assert "paper and published-code protocols" in text
+    assert "published-code LEAKS: the test queries chose the epoch" in text
+    (result,) = grid_results(plan, prepared(trials_of(plan, {})))
+    assert "LEAKS" in captions.tex_caption(plan, result)
+
+
+def test_the_spread_over_queries_and_classes_stands_beside_that_over_seeds(
+    plan_of, trials_of
+) -> None:
+    plan = plan_of({"name": "one", "rows": [{"label": "a"}]}, seeds=[0, 1])
+    trials = trials_of(plan, {("a", "baseline"): [0.5, 0.6]}).with_columns(
+        pl.col("test/map").sub(0.02).alias("test/map_low"),
+        pl.col("test/map").add(0.04).alias("test/map_high"),
+    )
+    assert "by about ±3.0 (95 % bootstrap over both, mean over trials)" in caption(plan, trials)
+    assert "bootstrap" not in caption(plan, trials.drop("test/map_low", "test/map_high"))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from concepthash.report import words
@@ -72,3 +74,20 @@ def test_the_dataset_root_is_not_told(plan_of) -> None:
             dataset={"name": name, "root": "/data/secret", "num_classes": 5},
         )
         assert words.dataset_words(plan.study.dataset) == f"{shown}, first 5 classes"
+
+
+def test_every_protocol_is_told_in_full() -> None:
+    told = {
+        name: words.protocol_words(TrialSpec(protocol=name))
+        for name in get_args(TrialSpec.model_fields["protocol"].annotation)
+    }
+    assert all(text.startswith(f"{name}: ") for name, text in told.items())
+    assert [name for name, text in told.items() if "LEAKS" in text] == ["published-code"]
+    assert "25 % of the classes" in told["unseen"]
+    assert "these unseen classes alone" in told["unseen"]
+    assert "5 folds" in told["cross-split"]
+    few = words.protocol_words(
+        TrialSpec(protocol="unseen", unseen_search="all", images_per_class=5)
+    )
+    assert "of all classes" in few
+    assert "trained on 5 images of each class" in few

@@ -139,8 +139,9 @@ concept_width=100, refinement_heads=8
 24: baseline.validation_share: input should be less than or equal to 0.5, but got 0.9
 25: seeds: seeds must differ, but got [0, 1, 0]
 27: tables[0].name: missing; it has no default
-27: tables[0].metric: input should be 'test/map', 'val/map', 'test/quantization_error' or \
-'test/attention_overlap', but got "test/accuracy"
+27: tables[0].metric: input should be 'test/map', 'val/map', 'test/cosine_map', \
+'test/family_map', 'test/concept_map', 'test/quantization_error', 'test/bit_balance', \
+'test/distinct_codes', 'test/attention_overlap' or 'test/part_consistency', but got "test/accuracy"
 28: tables[0].rows.num_bit: no field of a trial; did you mean num_bits?
 30: tables[1].rows: labels must differ, but 'a' is repeated
 33: tables[2]: num_bits varies in the rows and in the columns; keep one
@@ -153,7 +154,8 @@ not 0, but got []
 44: tables[3].search.space.epochs: give choices, or low and high, not both
 45: tables[3].search.space.batch_size.low: input should be a valid number, but got "few"
 46: resources.cpu: input should be greater than 0, but got 0
-47: protocol: input should be 'paper', but got "best"
+47: protocol: unknown key; allowed: baseline, dataset, description, name, resources, seeds, \
+tables, title
 """
 
 
@@ -633,6 +635,11 @@ TRIAL_DEFAULTS = {
     "augmentation": "trivial",
     "precision": "auto",
     "compile": "off",
+    "protocol": "paper",
+    "unseen_share": 0.25,
+    "unseen_search": "unseen",
+    "folds": 5,
+    "images_per_class": None,
     "validation_share": 0.1,
     "validate_every": 5,
 }
@@ -685,7 +692,6 @@ def test_the_defaults_of_a_study_stay_so(study):
             }
         ],
         "resources": {"cpu": 1.0, "gpu": 0.0},
-        "protocol": "paper",
     }
 
 

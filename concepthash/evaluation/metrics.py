@@ -1,0 +1,210 @@
+"""Metrics of saved codes: from `SavedCodes` to numbers, or to what JSON can hold."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from concepthash.errors import InputError
+from concepthash.evaluation.saved import SavedCodes
+from concepthash.losses import attention_overlap
+from concepthash.retrieval import (
+    average_precisions,
+    bootstrap_interval,
+    class_average_precisions,
+    cosine_average_precisions,
+    histograms,
+    mean_average_precision,
+    precision_recall_curve,
+    quantization_error,
+    queries_without_relevant,
+    sub_code,
+)
+from concepthash.retrieval import centered as centered_codes
+from concepthash.retrieval.diagnostics import (
+    bit_balance,
+    confused_classes,
+    distances_by_relation,
+    distinct_codes,
+)
+from concepthash.retrieval.parts import PartConsistency, part_consistency, random_floor
+
+
+def hamming_map(saved: SavedCodes) -> float:
+    """mAP@all by Hamming distance, ties averaged."""
+    return mean_average_precision(*searched(saved))
+
+
+def summary(saved: SavedCodes) -> dict[str, float]:
+    """What a trial reports of its test queries. A metric that has no meaning here is left out."""
+    scores = average_precisions(*searched(saved))
+    low, high = bootstrap_interval(scores, saved.query_labels)
+    numbers = {
+        "map": float(scores.mean()),
+        "map_low": low,
+        "map_high": high,
+        "cosine_map": cosine_map(saved),
+        "concept_map": _mean(concept_maps(saved)),
+        "quantization_error": quantization_error(saved.query_codes),
+        "bit_balance": bit_balance(saved.database_codes),
+        "distinct_codes": distinct_codes(saved.database_codes),
+        "attention_overlap": overlap(saved),
+        "without_relevant": float(queries_without_relevant(tie_groups(saved))),
+    }
+    if (of_families := family_map(saved)) is not None:
+        numbers["family_map"] = of_families
+    if saved.part_names:
+        numbers["part_consistency"] = _parts(saved).mean_consistency
+    return numbers
+
+
+def centered(saved: SavedCodes) -> SavedCodes:
+    """The codes less the database's mean, so that each bit halves it about evenly."""
+    queries, database = centered_codes(saved.query_codes, saved.database_codes)
+    return replace(saved, query_codes=queries, database_codes=database)
+
+
+def of_concept(saved: SavedCodes, concept: int) -> SavedCodes:
+    """The sub-codes and attention of one concept alone. Raises InputError if there is none."""
+    if not 0 <= concept < saved.num_concepts:
+        raise InputError(
+            f"--concept {concept}: these codes have concepts 0 to {saved.num_concepts - 1}"
+        )
+    return replace(
+        saved,
+        query_codes=sub_code(saved.query_codes, concept, saved.num_concepts),
+        database_codes=sub_code(saved.database_codes, concept, saved.num_concepts),
+        query_attention=saved.query_attention[:, concept : concept + 1],
+    )
+
+
+# --- one by one ------------------------------------------------------------------------------
+
+
+def searched(saved: SavedCodes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return saved.query_codes, saved.query_labels, saved.database_codes, saved.database_labels
+
+
+def tie_groups(saved: SavedCodes) -> Any:
+    return histograms(*searched(saved))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _has_families(saved: SavedCodes) -> bool:
+    """Whether every class has a family, and not all the same."""
+    return bool((saved.families >= 0).all()) and len(saved.families.unique()) > 1
+
+
+def family_map(saved: SavedCodes) -> float | None:
+    if not _has_families(saved):
+        return None
+    families = saved.families
+    return mean_average_precision(
+        saved.query_codes,
+        families[saved.query_labels],
+        saved.database_codes,
+        families[saved.database_labels],
+    )
+
+
+def cosine_map(saved: SavedCodes) -> float:
+    return float(cosine_average_precisions(*searched(saved)).mean())
+
+
+def concept_maps(saved: SavedCodes) -> list[float]:
+    return [hamming_map(of_concept(saved, m)) for m in range(saved.num_concepts)]
+
+
+def class_maps(saved: SavedCodes) -> dict[str, float]:
+    scores = average_precisions(*searched(saved))
+    labels, means = class_average_precisions(scores, saved.query_labels)
+    pairs = zip(labels.tolist(), means.tolist(), strict=True)
+    return {saved.class_names[label]: mean for label, mean in pairs}
+
+
+def overlap(saved: SavedCodes) -> float:
+    return float(attention_overlap(saved.query_attention.unsqueeze(1)))
+
+
+def _parts(saved: SavedCodes) -> PartConsistency:
+    parts = saved.query_parts
+    return part_consistency(
+        saved.query_attention, parts[..., :2], parts[..., 2] > 0, saved.image_size
+    )
+
+
+def part_report(saved: SavedCodes) -> dict[str, Any] | None:
+    if not saved.part_names:
+        return None
+    found, parts = _parts(saved), saved.query_parts
+    names = (*saved.part_names, None)  # part -1: its peaks lie near none
+    grid = round(saved.query_attention.shape[-1] ** 0.5)
+    floor = random_floor(
+        parts[..., :2], parts[..., 2] > 0, saved.image_size, grid, saved.num_concepts
+    )
+    return {
+        "mean": found.mean_consistency,
+        "by_concept": {
+            f"concept {m}": {"part": names[part], "consistency": value}
+            for m, (part, value) in enumerate(
+                zip(found.part.tolist(), found.consistency.tolist(), strict=True)
+            )
+        },
+        "coverage": found.coverage,
+        "hits": found.hits,
+        "random_floor": floor.mean_consistency,
+    }
+
+
+def distances(saved: SavedCodes) -> dict[str, Any]:
+    families = saved.families if _has_families(saved) else None
+    found = distances_by_relation(
+        saved.database_codes, saved.database_labels, families, saved.num_concepts
+    )
+    return {name: _plain(value) for name, value in found._asdict().items()}
+
+
+def confusion(saved: SavedCodes) -> list[dict[str, Any]]:
+    found = confused_classes(*searched(saved), count=10)
+    names = saved.class_names
+    return [
+        {"class": names[pair.true], "taken for": names[pair.other], "share": pair.share}
+        for pair in found
+    ]
+
+
+def interval(saved: SavedCodes) -> list[float]:
+    return list(bootstrap_interval(average_precisions(*searched(saved)), saved.query_labels))
+
+
+def curve(saved: SavedCodes) -> list[dict[str, float]]:
+    precision, recall = precision_recall_curve(tie_groups(saved))
+    pairs = zip(precision.tolist(), recall.tolist(), strict=True)
+    return [{"radius": r, "precision": p, "recall": c} for r, (p, c) in enumerate(pairs)]
+
+
+def cost(saved: SavedCodes) -> dict[str, float]:
+    start = time.perf_counter()
+    tie_groups(saved)
+    seconds = time.perf_counter() - start
+    return {
+        "bits": saved.num_bits,
+        "bytes_per_image": (saved.num_bits + 7) // 8,
+        "ms_per_query": 1000 * seconds / len(saved.query_codes),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Tensors as lists, not-a-numbers as None."""
+    if isinstance(value, Tensor):
+        return _plain(value.tolist())
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and value != value else value

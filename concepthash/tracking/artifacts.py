@@ -1,0 +1,55 @@
+"""Fetches what a trial left in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from concepthash.errors import InputError
+from concepthash.tracking.store import Store
+
+
+def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, str]]:
+    """The codes.safetensors of one finished trial, brought into `folder`, and whose it is.
+
+    `run` is the trial's digest or its beginning, or MLflow's run id. Raises InputError unless it
+    is exactly one that left codes.
+    """
+    found = _trials(store, run)
+    if not found:
+        raise InputError(
+            f"{run}: no finished trial of {store.uri} has this digest or run id; `plan` lists the"
+            " digests"
+        )
+    if len(found) > 1:
+        names = ", ".join(f"{study} {r.data.tags['digest']}" for study, r in found[:5])
+        raise InputError(
+            f"{run}: {len(found)} finished trials of {store.uri} have this digest or run id"
+            f" ({names}); give more of it"
+        )
+    ((study, trial),) = found
+    try:
+        path = store.client.download_artifacts(trial.info.run_id, "codes.safetensors", str(folder))
+    except (MlflowException, OSError) as error:
+        raise InputError(
+            f"{run}: the store has no codes of trial {trial.data.tags['digest']} (pruned, or its"
+            f" artifact is gone: {str(error).splitlines()[0]})"
+        ) from error
+    tags = trial.data.tags
+    about = {"study": study, "digest": tags["digest"], "seed": tags["seed"]}
+    return Path(path), about | {"protocol": trial.data.params.get("protocol", "paper")}
+
+
+def _trials(store: Store, run: str) -> list[tuple[str, Run]]:
+    if not store.exists:
+        return []
+    return [
+        (experiment.name, trial)
+        for experiment in store.client.search_experiments()
+        for trial in store.runs(
+            experiment.experiment_id, "tags.kind = 'trial' and attributes.status = 'FINISHED'"
+        )
+        if trial.info.run_id == run or trial.data.tags["digest"].startswith(run)
+    ]

@@ -1,0 +1,66 @@
+"""Annotated parts, brought to the square that the model sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from concepthash.data.cache import decode_image
+from concepthash.data.image_set import ImageSet
+from concepthash.data.parts import parts_in_crop
+from concepthash.data.transforms import evaluation_transform
+
+
+def one_image(path: Path, parts: np.ndarray | None) -> ImageSet:
+    return ImageSet(
+        name="one",
+        root=path.parent,
+        paths=(path,),
+        labels=np.zeros(1, dtype=np.int64),
+        is_train=np.array([False]),
+        class_names=("bird",),
+        families=("",),
+        part_names=("head", "tail"),
+        parts=parts,
+    )
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 128), (150, 100), (100, 163), (37, 50)])
+@pytest.mark.parametrize("place", [(0.5, 0.5), (0.42, 0.61)])
+def test_a_part_lies_where_its_pixel_went(tmp_path, size, place):
+    """A white dot on black, decoded and cropped as for the model, shows where it must be."""
+    width, height = size
+    x, y = round(place[0] * width), round(place[1] * height)
+    dot = np.zeros((height, width, 3), dtype=np.uint8)
+    dot[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255
+    path = tmp_path / "dot.png"
+    Image.fromarray(dot).save(path)
+    seen = evaluation_transform(64)(torch.tensor(decode_image(path, 64)).permute(2, 0, 1))
+    mass = seen[0].double()
+    rows, columns = (torch.arange(64.0, dtype=torch.float64) + 0.5 for _ in range(2))
+    expected = [float((mass.sum(d) * at).sum() / mass.sum()) for d, at in ((0, columns), (1, rows))]
+    parts = np.array([[[x + 0.5, y + 0.5, 1.0], [0, 0, 0]]], dtype=np.float32)
+    (head, tail) = parts_in_crop(one_image(path, parts), np.array([0]), 64)[0]
+    assert head[:2] == pytest.approx(expected, abs=0.6)
+    assert (head[2], tail[2]) == (1, 0)
+
+
+def test_a_part_that_the_crop_cuts_off_is_not_visible(tmp_path):
+    path = tmp_path / "wide.png"
+    Image.new("RGB", (200, 100)).save(path)
+    parts = np.array([[[10.0, 50.0, 1.0], [100.0, 50.0, 1.0]]], dtype=np.float32)
+    images = one_image(path, parts)
+    (cut, kept) = parts_in_crop(images, np.array([0]), 50)[0]
+    assert cut[2] == 0
+    assert kept.tolist() == [25, 25, 1]
+    assert (images.parts == parts).all()  # the set itself is left alone
+
+
+def test_a_set_without_parts_has_none(tmp_path):
+    path = tmp_path / "a.png"
+    Image.new("RGB", (8, 8)).save(path)
+    assert parts_in_crop(one_image(path, None), np.array([0]), 8).shape == (1, 0, 3)

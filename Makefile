@@ -3,7 +3,8 @@
 #   make study       run the ablation study and write its report
 #   make test        the whole suite
 #   make test-real   the long tests: real weights, real data
-#   make benchmark   a training step beside a plain implementation of it
+#   make benchmark   a training step and a search, beside plain implementations of them
+#   make pretrain    the tiny CLIP in concepthash/model/weights, anew: half an hour
 #   make lint        ruff and mypy
 #   make clean       remove .venv and caches; runs, reports and storage stay
 
@@ -15,7 +16,7 @@ STUDY ?= studies/ablation.yaml
 # .venv is rebuilt only when this file is older than what it was built from.
 STAMP := $(VENV)/.built
 
-.PHONY: study test test-real benchmark lint clean venv
+.PHONY: study test test-real benchmark pretrain lint clean venv
 
 study: $(STAMP)
 	$(BIN)/concepthash-study run $(STUDY)
@@ -29,6 +30,10 @@ test-real: $(STAMP)
 
 benchmark: $(STAMP)
 	$(BIN)/python benchmarks/train_step.py
+	$(BIN)/python benchmarks/retrieval.py
+
+pretrain: $(STAMP)
+	$(BIN)/python -m concepthash.pretrain --out concepthash/model/weights
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

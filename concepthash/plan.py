@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from concepthash.errors import InputError
-from concepthash.spec import DatasetSpec, GridTable, SearchTable, StudySpec, TrialSpec, changed
+from concepthash.spec import (
+    ClaimsTable,
+    DatasetSpec,
+    GridTable,
+    SearchTable,
+    StudySpec,
+    TrialSpec,
+    changed,
+    label_of,
+)
 from concepthash.spec.base import Spec
 from concepthash.spec.trial import is_path
 
@@ -62,13 +71,18 @@ class Cell:
     """One row and column of a table; several trials, one a seed."""
 
     row: str
+    """Of a claim: its text."""
     column: str
+    """Of a claim: `better` or `than`."""
+    metric: str
     trials: tuple[Trial, ...]
+    label: str
+    """The configuration's name, where no table stands around it."""
 
 
 @dataclass(frozen=True)
 class TablePlan:
-    table: GridTable
+    table: GridTable | ClaimsTable
     cells: tuple[Cell, ...]
 
     def cell(self, row: str, column: str) -> Cell:
@@ -77,7 +91,7 @@ class TablePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains: its grids' cells in order, and the searches beside them."""
+    """What a study trains: the cells of grids and claims in order, and the searches beside them."""
 
     study: StudySpec
     tables: tuple[TablePlan, ...]
@@ -85,7 +99,7 @@ class Plan:
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
-        """The distinct trials of all grids by digest, in the order of first appearance."""
+        """The distinct trials of all cells by digest, in the order of first appearance."""
         every = (trial for table in self.tables for cell in table.cells for trial in cell.trials)
         return {trial.digest: trial for trial in every}
 
@@ -98,21 +112,27 @@ class Plan:
 def make_plan(study: StudySpec) -> Plan:
     """Resolves every cell. Raises InputError where two trials differ in a path alone."""
     tables = tuple(
-        TablePlan(
-            table,
-            tuple(
-                Cell(row.label, column.label, seeded(study, row.changes | column.changes))
-                for row in table.rows
-                for column in table.columns
-            ),
-        )
+        TablePlan(table, tuple(_cells(study, table)))
         for table in study.tables
-        if isinstance(table, GridTable)
+        if not isinstance(table, SearchTable)
     )
     searches = tuple(table for table in study.tables if isinstance(table, SearchTable))
     plan = Plan(study, tables, searches)
     _refuse_equal_names(plan)
     return plan
+
+
+def _cells(study: StudySpec, table: GridTable | ClaimsTable) -> Iterator[Cell]:
+    if isinstance(table, ClaimsTable):
+        for claim in table.claims:
+            for side, changes in claim.sides().items():
+                trials = seeded(study, changes)
+                yield Cell(claim.claim, side, claim.metric, trials, label_of(changes))
+        return
+    for row in table.rows:
+        for column in table.columns:
+            trials = seeded(study, row.changes | column.changes)
+            yield Cell(row.label, column.label, table.metric, trials, row.label)
 
 
 def seeded(study: StudySpec, changes: dict[str, Any]) -> tuple[Trial, ...]:
@@ -143,15 +163,16 @@ def missing_inputs(plan: Plan) -> list[Path]:
 
 def describe(plan: Plan, done: Collection[str]) -> dict[str, Any]:
     """The plan as plain data; `done` holds the digests of finished trials."""
-    grids = [
+    tables = [
         {
             "name": table.table.name,
             "title": table.table.title,
-            "metric": table.table.metric,
+            "metric": _metrics(table),
             "cells": [
                 {
                     "row": cell.row,
                     "column": cell.column,
+                    "metric": cell.metric,
                     "trials": [trial.digest for trial in cell.trials],
                 }
                 for cell in table.cells
@@ -173,14 +194,14 @@ def describe(plan: Plan, done: Collection[str]) -> dict[str, Any]:
         {"digest": digest, "seed": trial.seed, "done": digest in done}
         for digest, trial in plan.trials.items()
     ]
-    return {"study": plan.study.name, "tables": grids + searches, "trials": trials}
+    return {"study": plan.study.name, "tables": tables + searches, "trials": trials}
 
 
 def as_text(plan: Plan, done: Collection[str]) -> str:
     """The plan for people: a line a cell, with its digests; finished ones are marked."""
     lines = [f"{plan.study.name}: {plan.study.title}".rstrip(": ")]
     for table in plan.tables:
-        lines += ["", f"table {table.table.name} ({table.table.metric})"]
+        lines += ["", f"table {table.table.name} ({_metrics(table)})"]
         width = max(len(f"{cell.row} | {cell.column}") for cell in table.cells)
         for cell in table.cells:
             marks = [
@@ -193,6 +214,10 @@ def as_text(plan: Plan, done: Collection[str]) -> str:
     finished = sum(digest in done for digest in plan.trials)
     lines += ["", f"{len(plan.trials)} distinct trials, {finished} done (*)"]
     return "\n".join(lines)
+
+
+def _metrics(table: TablePlan) -> str:
+    return ", ".join(dict.fromkeys(cell.metric for cell in table.cells))
 
 
 def _refuse_equal_names(plan: Plan) -> None:

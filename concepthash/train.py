@@ -34,6 +34,9 @@ from concepthash.retrieval.diagnostics import bit_balance, distinct_codes
 
 Report = Callable[[dict[str, float]], None]
 
+NOISE = 0.05
+"""Standard deviation of the noise that attention peaks are to withstand; white is 1."""
+
 
 class Encoded(NamedTuple):
     """What the model makes of a list of images."""
@@ -192,6 +195,7 @@ class _Run:
             query_labels=queries.labels,
             query_index=torch.from_numpy(self.split.queries),
             query_attention=queries.attention.half(),
+            query_noisy_attention=self.encode(self.split.queries, NOISE).attention.half(),
             query_parts=torch.from_numpy(parts_in_crop(self.images, self.split.queries, size)),
             database_codes=database.codes,
             database_labels=database.labels,
@@ -204,8 +208,10 @@ class _Run:
         )
 
     @torch.no_grad()
-    def encode(self, indices: np.ndarray) -> Encoded:
+    def encode(self, indices: np.ndarray, noise: float = 0.0) -> Encoded:
+        """Codes and attention of images, to which normal `noise` may be added (1 is white)."""
         self.model.eval()
+        generator = torch.Generator(self.device).manual_seed(self.trial.seed)
         batches = evaluation_batches(
             self.pixels,
             self.labels,
@@ -216,6 +222,9 @@ class _Run:
         )
         codes, labels, attention = [], [], []
         for images, batch_labels in self._on_device(batches):
+            if noise:
+                drawn = torch.randn(images.shape, generator=generator, device=images.device)
+                images = (images + 255 * noise * drawn).clamp(0, 255)
             outputs = self._forward(images)
             codes.append(outputs.codes.float().cpu())
             labels.append(batch_labels.cpu())

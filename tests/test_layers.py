@@ -25,6 +25,7 @@ COMMON = {"", "errors"}  # "" is the package itself: its __version__
 # spec and plan are the words that everything above the maths speaks; from `checkpoint` down, a room
 # knows none of them. A new room is a new line here: that is when to ask where it belongs.
 ROOMS: dict[str, set[str]] = {
+    "pretrain": {"data", "model"},
     "reference": {"model"},
     "evaluation": {"losses", "retrieval"},
     "study": {"spec", "plan", "tracking", "train", "build", "checkpoint", "data"},

@@ -95,6 +95,42 @@ def test_a_search_has_no_trials_of_its_own_before_it_runs(plan):
     assert (searched.baseline.seed, searched.baseline.spec.num_bits) == (0, 16)
 
 
+CLAIMS = (
+    "{name: claims, claims: ["
+    "{claim: More bits are better, better: {num_bits: 32}, than: {}},"
+    "{claim: L_csd spreads, metric: test/attention_overlap, better: {},"
+    " than: {loss.concept_spatial_diversity: 0}}]}"
+)
+
+
+def test_a_claim_has_a_cell_for_each_side_with_a_trial_for_each_seed(plan):
+    (table,) = plan(f"[{CLAIMS}]").tables
+    assert [(cell.row, cell.column, cell.metric, cell.label) for cell in table.cells] == [
+        ("More bits are better", "better", "test/map", "32 bits"),
+        ("More bits are better", "than", "test/map", "baseline"),
+        ("L_csd spreads", "better", "test/attention_overlap", "baseline"),
+        (
+            "L_csd spreads",
+            "than",
+            "test/attention_overlap",
+            "loss.concept_spatial_diversity = 0",
+        ),
+    ]
+    trials = table.cell("L_csd spreads", "than").trials
+    assert [trial.seed for trial in trials] == [0, 1]
+    assert {trial.spec.loss.concept_spatial_diversity for trial in trials} == {0.0}
+
+
+def test_the_sides_of_claims_share_their_trials_with_grids_and_with_each_other(plan):
+    both = plan(f"[{{name: bits, rows: {{num_bits: [16, 32]}}}}, {CLAIMS}]")
+    bits, claims = both.tables
+    assert claims.cell("More bits are better", "better").trials == bits.cells[1].trials
+    assert claims.cell("More bits are better", "than").trials == bits.cells[0].trials
+    assert claims.cell("L_csd spreads", "better").trials == bits.cells[0].trials
+    assert len(both.trials) == 3 * 2  # 16 bits, 32 bits, without L_csd; two seeds
+    assert list(plan(f"[{CLAIMS}]").trials)[:2] == [trial.digest for trial in bits.cells[1].trials]
+
+
 # --- what a digest depends on ----------------------------------------------------------------
 
 # Whoever has to change these has changed what every recorded run is known by. The first is
@@ -469,6 +505,40 @@ def test_a_plan_as_text_marks_what_is_done(plan):
         "",
         "4 distinct trials, 2 done (*)",
     ]
+
+
+def test_a_plan_of_claims_is_described_and_written_with_both_sides(plan):
+    planned = plan(f"[{CLAIMS}]")
+    a, b, c, d, e, f = planned.trials
+    described = describe(planned, done={a})
+    assert json.loads(json.dumps(described)) == described
+    (claims,) = described["tables"]
+    assert claims["metric"] == "test/map, test/attention_overlap"
+    assert claims["cells"][1] == {
+        "row": "More bits are better",
+        "column": "than",
+        "metric": "test/map",
+        "trials": [c, d],
+    }
+    assert [cell["trials"] for cell in claims["cells"]] == [[a, b], [c, d], [c, d], [e, f]]
+    assert as_text(planned, done={a, d}).splitlines() == [
+        "small",
+        "",
+        "table claims (test/map, test/attention_overlap)",
+        f"  More bits are better | better  {a}* {b}",
+        f"  More bits are better | than    {c}  {d}*",
+        f"  L_csd spreads | better         {c}  {d}*",
+        f"  L_csd spreads | than           {e}  {f}",
+        "",
+        "6 distinct trials, 2 done (*)",
+    ]
+
+
+def test_a_file_of_the_same_name_in_a_claim_is_refused(plan):
+    rows = "{name: t, rows: {backbone.weights: [a/vit.pth]}}"
+    claim = "{claim: b wins, better: {backbone.weights: b/vit.pth}, than: {}}"
+    with pytest.raises(InputError, match=r"/vit\.pth has the same file name"):
+        plan(f"[{rows}, {{name: c, claims: [{claim}]}}]")
 
 
 # --- the package and its studies -------------------------------------------------------------

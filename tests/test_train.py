@@ -71,6 +71,8 @@ TEST_METRICS = {
         "distinct_codes",
         "attention_overlap",
         "part_consistency",
+        "part_coverage",
+        "peak_stability",
         "without_relevant",
     )
 }
@@ -196,6 +198,7 @@ def test_codes_labels_indices_and_attention_of_queries_and_database_are_left(fir
         "query_labels": ((12,), torch.int64),
         "query_index": ((12,), torch.int64),
         "query_attention": ((12, 4, 64), torch.float16),
+        "query_noisy_attention": ((12, 4, 64), torch.float16),
         "database_codes": ((24, 16), torch.float32),
         "database_labels": ((24,), torch.int64),
         "database_index": ((24,), torch.int64),

@@ -31,7 +31,12 @@ from concepthash.retrieval.diagnostics import (
     distances_by_relation,
     distinct_codes,
 )
-from concepthash.retrieval.parts import PartConsistency, part_consistency, random_floor
+from concepthash.retrieval.parts import (
+    PartConsistency,
+    part_consistency,
+    peak_stability,
+    random_floor,
+)
 
 
 def hamming_map(saved: SavedCodes) -> float:
@@ -53,12 +58,15 @@ def summary(saved: SavedCodes) -> dict[str, float]:
         "bit_balance": bit_balance(saved.database_codes),
         "distinct_codes": distinct_codes(saved.database_codes),
         "attention_overlap": overlap(saved),
+        "peak_stability": stability(saved),
         "without_relevant": float(queries_without_relevant(tie_groups(saved))),
     }
     if (of_families := family_map(saved)) is not None:
         numbers["family_map"] = of_families
     if saved.part_names:
-        numbers["part_consistency"] = _parts(saved).mean_consistency
+        found = _parts(saved)
+        numbers["part_consistency"] = found.mean_consistency
+        numbers["part_coverage"] = found.coverage
     return numbers
 
 
@@ -79,6 +87,7 @@ def of_concept(saved: SavedCodes, concept: int) -> SavedCodes:
         query_codes=sub_code(saved.query_codes, concept, saved.num_concepts),
         database_codes=sub_code(saved.database_codes, concept, saved.num_concepts),
         query_attention=saved.query_attention[:, concept : concept + 1],
+        query_noisy_attention=saved.query_noisy_attention[:, concept : concept + 1],
     )
 
 
@@ -133,11 +142,15 @@ def overlap(saved: SavedCodes) -> float:
     return float(attention_overlap(saved.query_attention.unsqueeze(1)))
 
 
-def _parts(saved: SavedCodes) -> PartConsistency:
-    parts = saved.query_parts
-    return part_consistency(
-        saved.query_attention, parts[..., :2], parts[..., 2] > 0, saved.image_size
-    )
+def stability(saved: SavedCodes) -> float:
+    return peak_stability(saved.query_attention, saved.query_noisy_attention, saved.image_size)
+
+
+def _parts(saved: SavedCodes, attention: Tensor | None = None) -> PartConsistency:
+    """Of the queries' own attention, or of another."""
+    attention = saved.query_attention if attention is None else attention
+    places, visible = saved.query_parts[..., :2], saved.query_parts[..., 2] > 0
+    return part_consistency(attention, places, visible, saved.image_size)
 
 
 def part_report(saved: SavedCodes) -> dict[str, Any] | None:
@@ -160,6 +173,8 @@ def part_report(saved: SavedCodes) -> dict[str, Any] | None:
         "coverage": found.coverage,
         "hits": found.hits,
         "random_floor": floor.mean_consistency,
+        # What looking always at the same places, whatever the image, would score.
+        "shuffled_floor": _parts(saved, saved.query_attention.roll(1, 0)).mean_consistency,
     }
 
 

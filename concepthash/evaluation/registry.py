@@ -72,6 +72,9 @@ METRICS: Mapping[str, Metric] = {
     "part_consistency": Metric(
         "how well each concept's attention keeps to one annotated part", metrics.part_report
     ),
+    "peak_stability": Metric(
+        "share of attention peaks that stay where they are under a little noise", metrics.stability
+    ),
     "cost": Metric("bytes an image and ms a query, on this machine", metrics.cost),
 }
 
@@ -111,7 +114,7 @@ def as_text(value: Any, indent: str = "") -> str:
         if isinstance(item, list) and item and all(isinstance(each, Mapping) for each in item):
             lines.append(f"{indent}{name}")
             lines += [f"{indent}  {_in_a_line(each)}" for each in item]
-        elif isinstance(item, Mapping) and not _is_flat(item):
+        elif isinstance(item, Mapping) and not (indent and _is_flat(item)):
             lines += [f"{indent}{name}", as_text(item, indent + "  ")]
         else:
             lines.append(f"{indent}{name} {_in_a_line(item)}")

@@ -25,6 +25,8 @@ class SavedCodes:
     """(Q,) int64, which image of the data set."""
     query_attention: Tensor
     """(Q, M, N) each concept's attention over the patches, averaged over heads."""
+    query_noisy_attention: Tensor
+    """The same for the queries with a little noise."""
     database_codes: Tensor
     database_labels: Tensor
     database_index: Tensor
@@ -70,7 +72,8 @@ def read_codes(path: Path) -> SavedCodes:
             f"{path}: holds no codes of a trial ({type(error).__name__}: {error}); give a"
             " codes.safetensors that this version wrote"
         ) from error
-    tensors["query_attention"] = tensors["query_attention"].float()
+    for name in ("query_attention", "query_noisy_attention"):
+        tensors[name] = tensors[name].float()
     return SavedCodes(
         **tensors,
         class_names=tuple(facts["class_names"]),

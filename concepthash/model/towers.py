@@ -6,16 +6,27 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+from open_clip.pretrained import _PRETRAINED
 from timm.models import build_model_with_cfg, generate_default_cfgs, register_model
 from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_fn
 
+MODEL = "paperbirds"
+"""open_clip's name of the tiny CLIP; its weights have the tag `v1`."""
+
+_WEIGHTS = Path(__file__).with_name("weights")
+CLIP_FILE = _WEIGHTS / "paperbirds_clip.safetensors"
+IMAGE_TOWER_FILE = _WEIGHTS / "vit_paperbirds_patch8_64.safetensors"
+RECORD_FILE = _WEIGHTS / "paperbirds_clip.json"
+
 OPEN_CLIP_CONFIGS = Path(__file__).with_name("open_clip_configs")
 open_clip.add_model_config(OPEN_CLIP_CONFIGS)
+_PRETRAINED[MODEL] = {"v1": {"file": str(CLIP_FILE)}}
 
 # timm finds these beside the function that it registers.
 default_cfgs = generate_default_cfgs(
     {
-        "vit_paperbirds_patch8_64.untrained": {
+        "vit_paperbirds_patch8_64.clip": {
+            "file": str(IMAGE_TOWER_FILE),
             "num_classes": 0,
             "input_size": (3, 64, 64),
             "mean": (0.5, 0.5, 0.5),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concepthash.plan import Plan
+from concepthash.report.claims import ClaimsResult
 from concepthash.report.search import SELECT_BY, SearchResult
 from concepthash.report.tables import CellResult, GridResult, numeric_columns, query_spread
 from concepthash.report.words import (
+    arrow,
     counted,
     dataset_name,
     direction,
@@ -16,24 +18,19 @@ from concepthash.report.words import (
     protocols_in_short,
     sentence,
 )
-from concepthash.spec import GridTable, SearchTable, TrialSpec
+from concepthash.spec import ClaimsTable, GridTable, SearchTable, TrialSpec
 
 
-def title(table: GridTable | SearchTable) -> str:
+def title(table: GridTable | SearchTable | ClaimsTable) -> str:
     return table.title or table.name.replace("_", " ").replace("-", " ").capitalize()
 
 
 def grid_caption(plan: Plan, result: GridResult) -> str:
     """Metric, data set, protocol, seeds, n, and how marks and differences are made."""
     study, metric = plan.study, result.table.metric
-    seeds = ", ".join(map(str, study.seeds))
-    n = len(study.seeds)
-    spread = f"mean ± standard deviation over seeds {seeds} (n={n} unless noted, ddof = 1)"
-    if n == 1:
-        spread = f"a single seed, {seeds} (n=1), so no spread is known"
     parts = [
         f"{metric_name(metric)}, {direction(metric)}, on {dataset_name(study.dataset)}"
-        f" ({protocols_in_short(_specs(plan, result.table), metric)}); {spread}",
+        f" ({protocols_in_short(_specs(plan, result.table), metric)}); {_spread(study.seeds)}",
     ]
     if (width := query_spread(result)) is not None:
         parts.append(
@@ -56,6 +53,34 @@ def grid_caption(plan: Plan, result: GridResult) -> str:
 def tex_caption(plan: Plan, result: GridResult) -> str:
     """The caption of a paper's table: its title first, and nothing about what it leaves out."""
     return f"{sentence(title(result.table))} {grid_caption(plan, result)}".split(" Δ: ")[0]
+
+
+def claims_caption(plan: Plan, result: ClaimsResult) -> str:
+    """How many claims hold, what is compared, and the tests with their sources."""
+    study, metrics = plan.study, [claim.metric for claim in result.table.claims]
+    n = len(study.seeds)
+    # Ranking is said where any metric ranks, testing where any metric tests.
+    shown = max(metrics, key=lambda metric: (metric != "val/map", is_map(metric)))
+    points = ", in percentage points for mAP" if any(map(is_map, metrics)) else ""
+    counts = "; ".join(f"{verdict}: {count}" for verdict, count in result.verdicts.items())
+    arrows = dict.fromkeys(f"{arrow(metric)} {direction(metric)}" for metric in metrics)
+    parts = [
+        f"{plural(len(metrics), 'claim')} ({counts}) on {dataset_name(study.dataset)}"
+        f" ({protocols_in_short(_specs(plan, result.table), shown)}); {', '.join(arrows)};"
+        f" {_spread(study.seeds)}",
+        f"Difference: better − than, paired by seed, mean ± standard deviation{points},"
+        " with the 95 % confidence interval of its mean (paired t; Student 1908)",
+        "One-sided p, in the claimed direction, of the exact permutation test over seeds that"
+        f" flips the signs of the differences in all {2**n} ways (Fisher 1935); with n={n} its"
+        f" least value is 1/{2**n}",
+        "Holds: the whole interval lies on the claimed side of 0; holds not: it lies on the other"
+        " side; not shown: neither, or no interval is known; not yet: trials are missing and there"
+        " are fewer than 2 pairs",
+        "Each claim is tested by itself: nothing is corrected for their number"
+        if len(metrics) > 1
+        else "",
+    ]
+    return " ".join(sentence(part) for part in parts if part)
 
 
 def search_caption(plan: Plan, result: SearchResult) -> str:
@@ -102,7 +127,14 @@ def curves_caption(count: int, has_baseline: bool) -> str:
     )
 
 
-def _specs(plan: Plan, table: GridTable) -> list[TrialSpec]:
+def _spread(seeds: tuple[int, ...]) -> str:
+    listed, n = ", ".join(map(str, seeds)), len(seeds)
+    if n == 1:
+        return f"a single seed, {listed} (n=1), so no spread is known"
+    return f"mean ± standard deviation over seeds {listed} (n={n} unless noted, ddof = 1)"
+
+
+def _specs(plan: Plan, table: GridTable | ClaimsTable) -> list[TrialSpec]:
     (planned,) = (each for each in plan.tables if each.table.name == table.name)
     return [trial.spec for cell in planned.cells for trial in cell.trials]
 

@@ -31,7 +31,7 @@ def training_curves(plan: Plan, history: pl.DataFrame, metric: str) -> list[Curv
     groups: dict[tuple[str, ...], str] = {}
     for table in plan.tables:
         for cell in table.cells:
-            groups.setdefault(tuple(trial.digest for trial in cell.trials), cell.row)
+            groups.setdefault(tuple(trial.digest for trial in cell.trials), cell.label)
     history = typed(history, COLUMNS)
     finite = history.filter((pl.col("metric") == metric) & pl.col("value").is_finite())
     found = [

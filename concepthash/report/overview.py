@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from concepthash.plan import Plan
+from concepthash.plan import Plan, TablePlan
+from concepthash.report.claims import ClaimsResult
 from concepthash.report.search import SearchResult
 from concepthash.report.tables import FINISHED, MISSING, GridResult, troubles
 from concepthash.report.words import counted, duration, plural
+from concepthash.spec import ClaimsTable
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Progress:
 
     @property
     def warning(self) -> str:
-        """Why numbers of the grids may still change, or an empty string."""
+        """Why numbers may still change, or an empty string."""
         if not self.troubles:
             return ""
         return (
@@ -54,10 +56,10 @@ class Progress:
 def progress(
     plan: Plan,
     trials: pl.DataFrame,
-    grids: Sequence[GridResult],
+    tables: Sequence[GridResult | ClaimsResult],
     searches: Sequence[SearchResult],
 ) -> Progress:
-    cells = [cell for grid in grids for cell in grid.cells]
+    cells = [cell for table in tables for cell in table.cells]
     # A trial may finish without the value that one table asks for and still be done.
     known = dict(trials.select("digest", "status").iter_rows())
     statuses = [known.get(digest, MISSING) for digest in plan.trials]
@@ -79,12 +81,8 @@ def trial_lines(plan: Plan, trials: pl.DataFrame) -> list[TrialLine]:
     """The plan's trials in order, then those of searches, then runs no cell asks for any more."""
     places: dict[str, list[str]] = {}
     for table in plan.tables:
-        for cell in table.cells:
-            column = f" × {cell.column}" if len(table.table.columns) > 1 else ""
-            for trial in cell.trials:
-                places.setdefault(trial.digest, []).append(
-                    f"{table.table.name}: {cell.row}{column}"
-                )
+        for digest, place in _places(table):
+            places.setdefault(digest, []).append(f"{table.table.name}: {place}")
     runs = {run["digest"]: run for run in trials.iter_rows(named=True)}
     names = {search.name for search in plan.searches}
     lines = []
@@ -105,3 +103,20 @@ def trial_lines(plan: Plan, trials: pl.DataFrame) -> list[TrialLine]:
             )
         )
     return lines
+
+
+def _places(planned: TablePlan) -> Iterator[tuple[str, str]]:
+    """The digests of a table's trials, each with its cell; claims go by number, all in one."""
+    if not isinstance(planned.table, ClaimsTable):
+        several = len({cell.column for cell in planned.cells}) > 1
+        for cell in planned.cells:
+            place = f"{cell.row} × {cell.column}" if several else cell.row
+            yield from ((trial.digest, place) for trial in cell.trials)
+        return
+    numbers = {claim.claim: str(n) for n, claim in enumerate(planned.table.claims, start=1)}
+    sides: dict[tuple[str, str], list[str]] = {}
+    for cell in planned.cells:
+        for trial in cell.trials:
+            sides.setdefault((trial.digest, cell.column), []).append(numbers[cell.row])
+    for (digest, side), where in sides.items():
+        yield digest, f"{side} in {', '.join(where)}"

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from concepthash.plan import Plan
 from concepthash.report import captions, curves, words
+from concepthash.report.claims import ClaimsResult, claims_frame, claims_results
 from concepthash.report.escape import Raw, markdown, tex
 from concepthash.report.figures import curves_figure, grid_figure, inline_svg, pdf, svg
 from concepthash.report.files import write_files
@@ -52,6 +53,9 @@ class Picture:
         return Markup(inline_svg(self.svg, self.name, str(escape(self.caption))))
 
 
+Result = GridResult | SearchResult | ClaimsResult
+
+
 @dataclass(frozen=True)
 class Section:
     """A table with its title, caption and figure."""
@@ -59,7 +63,7 @@ class Section:
     number: int
     title: str
     caption: str
-    result: GridResult | SearchResult
+    result: Result
     picture: Picture | None
 
     @property
@@ -67,8 +71,9 @@ class Section:
         return self.result.table.name
 
     @property
-    def is_search(self) -> bool:
-        return isinstance(self.result, SearchResult)
+    def kind(self) -> str:
+        kinds = {GridResult: "grid", SearchResult: "search", ClaimsResult: "claims"}
+        return kinds[type(self.result)]
 
 
 @dataclass(frozen=True)
@@ -104,9 +109,7 @@ def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[st
             files |= _picture_files(section.picture)
         table = _tex_environment().get_template("table.tex").render(section=section, plan=plan)
         files[f"{section.name}.tex"] = table.encode()
-        result = section.result
-        frame = result.frame if isinstance(result, SearchResult) else tidy(result)
-        files[f"{section.name}.csv"] = frame.write_csv().encode()
+        files[f"{section.name}.csv"] = _frame(section.result).write_csv().encode()
     if report.curves:
         files |= _picture_files(report.curves)
     files["report.md"] = _environment(markdown).get_template("report.md").render(r=report).encode()
@@ -116,11 +119,21 @@ def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[st
     return folder / "report.html"
 
 
+def _frame(result: Result) -> pl.DataFrame:
+    if isinstance(result, SearchResult):
+        return result.frame
+    return claims_frame(result) if isinstance(result, ClaimsResult) else tidy(result)
+
+
 def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report:
     trials = prepared(runs.trials)
-    grids = {grid.table.name: grid for grid in grid_results(plan, trials)}
-    searches = {table.name: search_result(plan, table, trials) for table in plan.searches}
-    results: dict[str, GridResult | SearchResult] = {**grids, **searches}
+    tables: list[GridResult | ClaimsResult] = [
+        *grid_results(plan, trials),
+        *claims_results(plan, trials),
+    ]
+    searches = [search_result(plan, table, trials) for table in plan.searches]
+    every: list[Result] = [*tables, *searches]
+    results = {result.table.name: result for result in every}
     study = plan.study
     sections: list[Section] = []
     figures = 0
@@ -128,7 +141,7 @@ def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report
         section = _section(plan, number, results[table.name], figures + 1)
         figures += section.picture is not None
         sections.append(section)
-    done = progress(plan, trials, list(grids.values()), list(searches.values()))
+    done = progress(plan, trials, tables, searches)
     facts = {
         "Dataset": words.dataset_words(study.dataset),
         "Protocol": words.protocols_in_full(_specs(plan)),
@@ -156,17 +169,17 @@ def _specs(plan: Plan) -> list[TrialSpec]:
 def _done(progress: Progress) -> str:
     cells = f"{progress.cells_done} of {words.plural(progress.cells, 'cell')}"
     parts = [cells, f"{progress.trials_done} of {words.plural(progress.trials, 'trial')}"]
-    grids = ", ".join(parts) if progress.cells else ""
+    planned = ", ".join(parts) if progress.cells else ""
     search = f"{progress.sampled} of {words.plural(progress.to_sample, 'sampled trial')}"
-    return "; ".join(filter(None, [grids, search if progress.to_sample else ""]))
+    return "; ".join(filter(None, [planned, search if progress.to_sample else ""]))
 
 
-def _section(
-    plan: Plan, number: int, result: GridResult | SearchResult, figure_number: int
-) -> Section:
+def _section(plan: Plan, number: int, result: Result, figure_number: int) -> Section:
     title = captions.title(result.table)
     if isinstance(result, SearchResult):
         return Section(number, title, captions.search_caption(plan, result), result, None)
+    if isinstance(result, ClaimsResult):
+        return Section(number, title, captions.claims_caption(plan, result), result, None)
     caption = captions.grid_figure_caption(result)
     picture = _picture(figure_number, result.table.name, caption, grid_figure(result))
     return Section(number, title, captions.grid_caption(plan, result), result, picture)

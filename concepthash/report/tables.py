@@ -160,7 +160,11 @@ def outcomes(trials: pl.DataFrame, planned: Iterable[Trial], metric: str) -> pl.
 
 def grid_results(plan: Plan, trials: pl.DataFrame) -> tuple[GridResult, ...]:
     """Every grid table of the plan; `trials` as from `prepared`."""
-    return tuple(_grid(plan, table, trials) for table in plan.tables)
+    return tuple(
+        _grid(plan, planned, planned.table, trials)
+        for planned in plan.tables
+        if isinstance(planned.table, GridTable)
+    )
 
 
 def baseline_trials(study: StudySpec, changes: Mapping[str, object]) -> tuple[Trial, ...]:
@@ -171,8 +175,7 @@ def baseline_trials(study: StudySpec, changes: Mapping[str, object]) -> tuple[Tr
         return ()
 
 
-def _grid(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> GridResult:
-    table = planned.table
+def _grid(plan: Plan, planned: TablePlan, table: GridTable, trials: pl.DataFrame) -> GridResult:
     columns: dict[str, list[CellResult]] = {}
     for column in table.columns:
         reference = [
@@ -180,11 +183,11 @@ def _grid(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> GridResult:
             for trial in baseline_trials(plan.study, column.changes)
             if trial.digest in plan.trials
         ]
-        base = _cell("", "", outcomes(trials, reference, table.metric))
+        base = cell_result("", "", outcomes(trials, reference, table.metric))
         cells = []
         for row in table.rows:
             wanted = planned.cell(row.label, column.label).trials
-            cell = _cell(row.label, column.label, outcomes(trials, wanted, table.metric))
+            cell = cell_result(row.label, column.label, outcomes(trials, wanted, table.metric))
             own = cell.digests == base.digests
             delta = None if own else paired_difference(cell.by_seed(), base.by_seed())
             cells.append(replace(cell, delta=delta, is_baseline=own))
@@ -197,7 +200,8 @@ def _grid(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> GridResult:
     )
 
 
-def _cell(row: str, column: str, frame: pl.DataFrame) -> CellResult:
+def cell_result(row: str, column: str, frame: pl.DataFrame) -> CellResult:
+    """The cell of `frame`, as from `outcomes`."""
     values = frame["value"].to_list()
     ends = zip(frame["low"], frame["high"], strict=True)
     return CellResult(

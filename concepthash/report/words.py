@@ -64,6 +64,21 @@ def difference(delta: Summary, n: int, metric: str) -> str:
     return f"Δ {mean_and_std(delta, metric, sign=True)}{pairs}"
 
 
+def interval(ends: tuple[float, float] | None, metric: str) -> str:
+    """`[+0.4, +2.0]`; an end keeps its sign where it rounds to 0, for a verdict may hang on it."""
+    if ends is None:
+        return "–"
+    signs = ("−" if end < 0 else "+" if end > 0 else "" for end in ends)
+    shown = (sign + number(abs(end), metric) for sign, end in zip(signs, ends, strict=True))
+    return f"[{', '.join(shown)}]"
+
+
+def probability(p: float | None) -> str:
+    if p is None:
+        return "–"
+    return f"{p:.3f}" if p >= 0.0005 else "<0.001"
+
+
 def duration(seconds: float | None) -> str:
     if seconds is None or not math.isfinite(seconds):
         return "–"

@@ -34,7 +34,7 @@ def _count_distances(
     """
     num_words, size = database.shape
     num_distances = counts.shape[1]
-    distances = np.empty(_BLOCK, np.int32)
+    distances = np.empty(_BLOCK, np.uint16)
     # Four counters a distance, taken in turn: neighbours often lie at one distance, and an
     # addition would wait for the one before it.
     parts = np.empty((4, num_distances), np.int32)

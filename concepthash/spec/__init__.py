@@ -11,11 +11,14 @@ from concepthash.spec.load import Study, load_study, study_schema
 from concepthash.spec.study import (
     LOWER_IS_BETTER,
     METRICS,
+    Claim,
+    ClaimsTable,
     GridTable,
     ResourcesSpec,
     SearchTable,
     StudySpec,
     Variant,
+    label_of,
 )
 from concepthash.spec.trial import (
     BackboneSpec,
@@ -29,6 +32,8 @@ __all__ = [
     "LOWER_IS_BETTER",
     "METRICS",
     "BackboneSpec",
+    "Claim",
+    "ClaimsTable",
     "CubSpec",
     "DatasetSpec",
     "GridTable",
@@ -47,6 +52,7 @@ __all__ = [
     "TrialSpec",
     "Variant",
     "changed",
+    "label_of",
     "load_study",
     "study_schema",
 ]

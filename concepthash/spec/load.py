@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 
 from concepthash.errors import InputError
 from concepthash.spec.document import Document, KeyPath, dotted, read_document, with_overrides
-from concepthash.spec.study import GridTable, SearchTable, StudySpec
+from concepthash.spec.study import Claim, ClaimsTable, GridTable, SearchTable, StudySpec
 from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, changed, is_path
 
 Problem = tuple[KeyPath, str]
@@ -177,7 +177,7 @@ def _unfold(schema: Mapping[str, Any], node: Mapping[str, Any]) -> Iterator[Any]
 
 
 def _unknown_fields(data: Mapping[str, Any]) -> Iterator[Problem]:
-    """Names in the tables' axes and search spaces that are no field of a trial."""
+    """Names in axes, search spaces and sides of claims that are no field of a trial."""
     tables = data.get("tables")
     for index, table in enumerate(tables if isinstance(tables, list) else ()):
         if not isinstance(table, Mapping):
@@ -191,6 +191,11 @@ def _unknown_fields(data: Mapping[str, Any]) -> Iterator[Problem]:
         search = table.get("search")
         space = search.get("space") if isinstance(search, Mapping) else None
         yield from _unknown_names(("tables", index, "search", "space"), space, set())
+        claims = table.get("claims")
+        for c, claim in enumerate(claims if isinstance(claims, list) else ()):
+            for side in ("better", "than") if isinstance(claim, Mapping) else ():
+                path = ("tables", index, "claims", c, side)
+                yield from _unknown_names(path, claim.get(side), set())
 
 
 def _unknown_names(path: KeyPath, changes: Any, besides: set[str]) -> Iterator[Problem]:
@@ -225,6 +230,22 @@ def _impossible_cells(spec: StudySpec) -> Iterator[Problem]:
                 places = dict.fromkeys(space, path)
                 name = f"combination {changes}"
                 yield from _cell_problems(spec.baseline, changes, path, places, name)
+        elif isinstance(table, ClaimsTable):
+            for c, claim in enumerate(table.claims):
+                path = ("tables", index, "claims", c)
+                yield from _claim_problems(spec.baseline, claim, path)
+
+
+def _claim_problems(baseline: TrialSpec, claim: Claim, path: KeyPath) -> Iterator[Problem]:
+    problems: list[Problem] = []
+    for side, changes in claim.sides().items():
+        where = (*path, side)
+        places = dict.fromkeys(changes, where)
+        name = f"cell ({claim.claim}, {side})"
+        problems += _cell_problems(baseline, changes, where, places, name)
+    yield from problems
+    if not problems and changed(baseline, claim.better) == changed(baseline, claim.than):
+        yield path, "better and than must differ, but both make the same trials"
 
 
 def _cell_problems(

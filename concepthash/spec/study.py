@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -12,7 +11,7 @@ from pydantic import (
     Field,
     NonNegativeFloat,
     PositiveFloat,
-    PositiveInt,
+    StringConstraints,
     Tag,
     WithJsonSchema,
     field_validator,
@@ -22,6 +21,7 @@ from pydantic import (
 
 from concepthash.spec.base import Spec
 from concepthash.spec.dataset import DatasetSpec
+from concepthash.spec.search import SearchSpec, Seed
 from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, is_path
 
 METRICS = {
@@ -35,6 +35,8 @@ METRICS = {
     "test/distinct_codes": "share of distinct codes",
     "test/attention_overlap": "concept-attention overlap",
     "test/part_consistency": "part consistency",
+    "test/part_coverage": "part coverage",
+    "test/peak_stability": "stability of attention peaks",
 }
 LOWER_IS_BETTER = frozenset({"test/quantization_error", "test/attention_overlap"})
 Metric = Literal[
@@ -48,6 +50,8 @@ Metric = Literal[
     "test/distinct_codes",
     "test/attention_overlap",
     "test/part_consistency",
+    "test/part_coverage",
+    "test/peak_stability",
 ]
 
 
@@ -70,19 +74,20 @@ def _variants(raw: Any) -> Any:
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{name} needs a list of values, e.g. {name}: [1, 2]")
             rows = [{**row, name: value} for row in rows for value in values]
-        return tuple(Variant(label=_label(row), changes=row) for row in rows)
+        return tuple(Variant(label=label_of(row), changes=row) for row in rows)
     if isinstance(raw, tuple):  # the default
         return raw
     if not isinstance(raw, list) or not all(isinstance(row, Mapping) for row in raw):
         raise ValueError("must be fields with lists of values, or a list of {label, field: value}")
     changes = [{key: row[key] for key in row if key != "label"} for row in raw]
     labels = [
-        str(row.get("label", _label(change))) for row, change in zip(raw, changes, strict=True)
+        str(row.get("label", label_of(change))) for row, change in zip(raw, changes, strict=True)
     ]
     return tuple(Variant(label=a, changes=b) for a, b in zip(labels, changes, strict=True))
 
 
-def _label(changes: Mapping[str, Any]) -> str:
+def label_of(changes: Mapping[str, Any]) -> str:
+    """`M = 4, epochs = 3`; `baseline` where nothing changes."""
     words = {"num_bits": "{} bits", "num_concepts": "M = {}"}
     parts = []
     for name, value in changes.items():
@@ -150,63 +155,6 @@ class GridTable(Spec):
         return self
 
 
-class Dimension(Spec):
-    """Where a search looks for one field: listed choices, or a range."""
-
-    choices: Annotated[tuple[Any, ...], Field(min_length=1)] | None = None
-    low: int | float | None = None
-    high: int | float | None = None
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _choices_or_range(self) -> Self:
-        if self.choices is not None:
-            if self.low is not None or self.high is not None or self.log:
-                raise ValueError("give choices, or low and high, not both")
-        elif self.low is None or self.high is None:
-            raise ValueError("give choices: [...], or low: and high:")
-        elif not self.low < self.high:
-            raise ValueError(f"`low < high` must hold, but got low={self.low}, high={self.high}")
-        elif self.log and self.low <= 0:
-            raise ValueError(f"a log range needs low > 0, but got low={self.low}")
-        return self
-
-    @property
-    def size(self) -> float:
-        """How many values there are; infinite for a range of real numbers."""
-        if self.choices is not None:
-            return len(self.choices)
-        if isinstance(self.low, int) and isinstance(self.high, int):
-            return self.high - self.low + 1
-        return math.inf
-
-    def examples(self) -> tuple[Any, ...]:
-        """Every value if there are few, the ends of other ranges."""
-        if self.choices is not None:
-            return self.choices
-        if isinstance(self.low, int) and isinstance(self.high, int) and self.size <= 64:
-            return tuple(range(self.low, self.high + 1))
-        return self.low, self.high
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What every random generator in use accepts."""
-
-
-class SearchSpec(Spec):
-    space: Annotated[
-        dict[str, Dimension],
-        Field(min_length=1, json_schema_extra={"propertyNames": {"enum": list(TRIAL_FIELDS)}}),
-    ]
-    trials: PositiveInt = 20
-    show: PositiveInt = 5
-    """How many of the best the report lists."""
-    seed: Seed = 0
-    """Of the sampler."""
-    grace_epochs: PositiveInt = 1
-    """Epochs that no trial is pruned before."""
-
-
 class SearchTable(Spec):
     """An Optuna search (TPE) with ASHA pruning on val/map instead of a grid."""
 
@@ -216,13 +164,61 @@ class SearchTable(Spec):
     search: SearchSpec
 
 
+def _changes_schema() -> dict[str, Any]:
+    return {
+        "description": "What it changes of the baseline; {} is the baseline itself.",
+        "type": "object",
+        "properties": {f: {} for f in TRIAL_FIELDS},
+        "additionalProperties": False,
+    }
+
+
+Changes = Annotated[dict[str, Any], WithJsonSchema(_changes_schema())]
+
+
+class Claim(Spec):
+    """One thing is better than another: both are trained over all seeds, and compared by seed."""
+
+    claim: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    metric: Metric = "test/map"
+    better: Changes
+    than: Changes
+    note: str = ""
+    """A remark that the report prints below the claim."""
+
+    def sides(self) -> dict[str, dict[str, Any]]:
+        """What each side changes of the baseline."""
+        return {"better": self.better, "than": self.than}
+
+
+class ClaimsTable(Spec):
+    """What is said of the method, a row each with its test."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    title: str = ""
+    claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
+
+    @field_validator("claims")
+    @classmethod
+    def _distinct_claims(cls, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
+        texts = [claim.claim for claim in claims]
+        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
+            raise ValueError(
+                f"claims must differ, but {', '.join(map(repr, repeated))} is repeated"
+            )
+        return claims
+
+
 def _kind(table: Any) -> str:
-    has_search = "search" in table if isinstance(table, Mapping) else hasattr(table, "search")
-    return "search" if has_search else "grid"
+    keys = table if isinstance(table, Mapping) else dir(table)
+    return next((kind for kind in ("search", "claims") if kind in keys), "grid")
 
 
 Table = Annotated[
-    Annotated[GridTable, Tag("grid")] | Annotated[SearchTable, Tag("search")], Discriminator(_kind)
+    Annotated[GridTable, Tag("grid")]
+    | Annotated[SearchTable, Tag("search")]
+    | Annotated[ClaimsTable, Tag("claims")],
+    Discriminator(_kind),
 ]
 
 

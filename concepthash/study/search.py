@@ -19,7 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 
 from concepthash.plan import Plan, Trial
 from concepthash.spec import SearchTable, changed
-from concepthash.spec.study import Dimension
+from concepthash.spec.search import Dimension
 from concepthash.tracking import Earlier
 
 METRIC = "val/map"

@@ -39,6 +39,7 @@ def saved() -> SavedCodes:
         query_labels=torch.arange(Q) % C,
         query_index=torch.arange(Q),
         query_attention=attention / attention.sum(-1, keepdim=True),
+        query_noisy_attention=attention.flip(0) / attention.sum(-1, keepdim=True),
         query_parts=torch.tensor([[8.0, 8.0, 1.0], [50.0, 50.0, 1.0]]).expand(Q, 2, 3).clone(),
         database_codes=codes(D, 1),
         database_labels=torch.arange(D) % C,
@@ -147,6 +148,7 @@ def test_one_concept_is_judged_by_its_own_bits_and_attention(saved):
     assert torch.equal(second.query_codes, saved.query_codes[:, 4:])
     assert torch.equal(second.database_codes, saved.database_codes[:, 4:])
     assert torch.equal(second.query_attention, saved.query_attention[:, 1:])
+    assert torch.equal(second.query_noisy_attention, saved.query_noisy_attention[:, 1:])
     assert evaluate(second, ["map"])["map"] == evaluate(saved, ["concept_map"])["concept_map"][1]
     with pytest.raises(InputError, match="--concept 2: these codes have concepts 0 to 1"):
         of_concept(saved, 2)

@@ -41,8 +41,9 @@ def trials_of() -> MakeTrials:
                 values = outcomes.get((cell.row, cell.column))
                 for trial, value in zip(cell.trials, values or (), strict=False):
                     if value is not None:
-                        runs[trial.digest] = run(
-                            trial.digest, value, table.table.metric, seed=trial.seed, **more
+                        known = runs.get(trial.digest, {})
+                        runs[trial.digest] = known | run(
+                            trial.digest, value, cell.metric, seed=trial.seed, **more
                         )
         return pl.DataFrame(list(runs.values()), infer_schema_length=None)
 

@@ -36,6 +36,20 @@ BITS = {
     "rows": [{"label": "text"}, {"label": "learned", "language": "off"}],
     "columns": {"num_bits": [16, 32, 64]},
 }
+CLAIMS = {
+    "name": "claims",
+    "title": "What the method claims",
+    "claims": [
+        {"claim": "Language helps", "better": {}, "than": {"language": "off"}},
+        {
+            "claim": "L_csd lowers the overlap",
+            "metric": "test/attention_overlap",
+            "better": {},
+            "than": {"loss.concept_spatial_diversity": 0},
+            "note": "Overlap of attention maps.",
+        },
+    ],
+}
 SEARCH = {
     "name": "search",
     "search": {

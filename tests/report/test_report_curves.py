@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import polars as pl
 import pytest
-from report_studies import LOSSES
+from report_studies import CLAIMS, LOSSES
 
 from concepthash.report.curves import training_curves
 
@@ -25,6 +25,17 @@ def test_mean_over_the_seeds_of_each_configuration(plan_of) -> None:
     assert baseline.mean == pytest.approx([2.0, 3.0])
     assert (baseline.low, baseline.high) == ([1.0, 2.0], [3.0, 4.0])
     assert (learned.label, learned.mean) == ("no quantization", [7.0])
+
+
+def test_a_side_of_a_claim_is_called_by_what_it_changes(plan_of) -> None:
+    plan = plan_of(CLAIMS)
+    rows = [(digest, "val/map", 1, 0.5) for digest in plan.trials]
+    found = training_curves(plan, history(rows), "val/map")
+    assert [(curve.label, curve.is_baseline) for curve in found] == [
+        ("language = off", False),
+        ("loss.concept_spatial_diversity = 0", False),
+        ("baseline", True),
+    ]
 
 
 @pytest.mark.parametrize("empty", [pl.DataFrame(), history([])])

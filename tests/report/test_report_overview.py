@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import polars as pl
-from report_studies import BITS, LOSSES, SEARCH, run
+from report_studies import BITS, CLAIMS, LOSSES, SEARCH, run
 
+from concepthash.report.claims import claims_results
 from concepthash.report.overview import progress, trial_lines
 from concepthash.report.search import search_result
 from concepthash.report.tables import grid_results, prepared
@@ -41,3 +42,29 @@ def test_every_trial_is_listed_with_its_cells(plan_of, trials_of) -> None:
     assert by_digest["e" * 12].places == ("search: sampled",)
     assert by_digest["f" * 12].places == ("not in the study file",)
     assert [line.status for line in lines].count("missing") == 7
+
+
+def test_the_sides_of_claims_count_as_cells_and_their_trials_as_trials(plan_of, trials_of) -> None:
+    plan = plan_of(CLAIMS, seeds=[0, 1])
+    values = {
+        ("Language helps", "better"): [0.8, 0.9],
+        ("Language helps", "than"): [0.7, "failed"],
+    }
+    trials = prepared(trials_of(plan, values))
+    found = progress(plan, trials, claims_results(plan, trials), [])
+    # The baseline is one side of both claims; it has finished, though without the overlap.
+    assert (found.cells, found.trials) == (4, 6)
+    assert (found.cells_done, found.trials_done) == (1, 3)
+    assert found.troubles == {"failed": 1, "missing": 2}
+
+
+def test_a_trial_of_several_claims_names_them_by_number(plan_of) -> None:
+    plan = plan_of(CLAIMS, LOSSES, seeds=[0])
+    places = [line.places for line in trial_lines(plan, prepared(pl.DataFrame()))]
+    assert places == [
+        ("claims: better in 1, 2", "losses: baseline"),
+        ("claims: than in 1",),
+        ("claims: than in 2",),
+        ("losses: no quantization",),
+        ("losses: no margin",),
+    ]

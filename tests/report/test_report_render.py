@@ -7,13 +7,13 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from report_studies import BITS, LOSSES, SEARCH, run
+from report_studies import BITS, CLAIMS, LOSSES, SEARCH, run
 
 from concepthash.report import Runs, write_report
 
 NASTY = r'<script>alert("x")</script> & 50% a_b #1 {c} $d$ ~ ^ \e | f → g × h ± `i` *j* 中'
 HISTORY = pl.DataFrame(schema={"digest": str, "metric": str, "step": int, "value": float})
-VOID = {"meta", "br", "hr", "img", "input", "link", "col"}
+VOID = {"meta", "br", "hr", "img", "input", "link", "col", "wbr"}
 
 
 class Page(HTMLParser):
@@ -53,9 +53,14 @@ class Page(HTMLParser):
 def nasty(plan_of, trials_of):
     """A plan whose every text tries to break out, and runs with every kind of outcome."""
     rows = [*LOSSES["rows"], {"label": NASTY, "loss.scale": 4.0}]
-    plan = plan_of(
-        {**LOSSES, "title": NASTY, "rows": rows}, BITS, SEARCH, title=NASTY, description=NASTY
+    claim = {"claim": NASTY, "note": NASTY, "better": {}, "than": {"loss.quantization": 0}}
+    tables = (
+        {**LOSSES, "title": NASTY, "rows": rows},
+        BITS,
+        SEARCH,
+        {**CLAIMS, "title": NASTY, "claims": [claim, *CLAIMS["claims"]]},
     )
+    plan = plan_of(*tables, title=NASTY, description=NASTY)
     values = {
         ("baseline", "baseline"): [0.80, 0.82, 0.81],
         ("no quantization", "baseline"): [0.7, 0.71, "failed"],
@@ -87,7 +92,8 @@ def report(nasty, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_files(report: Path) -> None:
     found = {path.name for path in report.iterdir()} - {".report-files"}
     grids = {f"{n}.{e}" for n in ("losses", "bits") for e in ("tex", "csv", "svg", "pdf")}
-    assert found == {"report.html", "report.md", "search.tex", "search.csv", *grids}
+    others = {f"{n}.{e}" for n in ("search", "claims") for e in ("tex", "csv")}
+    assert found == {"report.html", "report.md", *others, *grids}
 
 
 def test_html_is_well_formed_escaped_and_asks_no_one(report: Path) -> None:
@@ -114,7 +120,7 @@ def test_html_is_well_formed_escaped_and_asks_no_one(report: Path) -> None:
 def test_html_tables_are_semantic(report: Path) -> None:
     page = Page((report / "report.html").read_text(encoding="utf-8"))
     tags = [tag for tag, _ in page.tags]
-    assert tags.count("caption") == tags.count("table") == 5
+    assert tags.count("caption") == tags.count("table") == 6
     assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
     assert ("html", {"lang": "en"}) in page.tags
     assert tags.count("h1") == 1
@@ -157,7 +163,7 @@ def test_nothing_trained_yet(plan_of, tmp_path: Path, trials: pl.DataFrame) -> N
 def test_markdown_tables_keep_their_columns(report: Path) -> None:
     text = (report / "report.md").read_text(encoding="utf-8")
     blocks = re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     for block in blocks:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1
@@ -178,10 +184,51 @@ def test_tex_marks_and_escapes(report: Path) -> None:
     assert r"\toprule" in text
 
 
+def test_claims_keep_their_row_in_every_format(report: Path) -> None:
+    page = Page((report / "report.html").read_text(encoding="utf-8"))
+    cells = [" ".join(cell.split()) for cell in page.cells]
+    first = cells.index(next(cell for cell in cells if cell.startswith(f"1. {NASTY}")))
+    claim, better, than, difference, p, verdict = cells[first : first + 6]
+    assert claim == f"1. {NASTY}mAP@all (%) ↑ (higher is better){NASTY}"
+    assert better == "81.0 ± 1.0n=3baseline"
+    assert than == "70.5 ± 0.7n=2, 1 failedloss.quantization = 0"
+    assert difference == "+10.5 ± 0.7[+4.1, +16.9]2 pairs"
+    assert (p, verdict) == ("0.250", "holds")
+    assert cells[first + 6].startswith("2. Language helps")
+    assert cells[first + 8 : first + 12] == ["missinglanguage = off", "–", "–", "not yet"]
+
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert "| 2. Language helps | mAP@all (%) ↑ | 81.0 ± 1.0 (n=3) <sub>baseline</sub> |" in text
+    assert r"| \+10.5 ± 0.7 (2 pairs) | \[+4.1, +16.9\] | 0.250 | **holds** |" in text
+    assert "| – | – | – | **not yet** |" in text
+    assert "<sub>Overlap of attention maps.</sub>" in text
+
+    source = (report / "claims.tex").read_text(encoding="ascii")
+    assert r"2. Language helps\par{\scriptsize mAP@all (\%) $\uparrow$}" in source
+    assert (
+        r"+10.5 $\pm$ 0.7\\[-2pt]{\scriptsize [+4.1, +16.9]}\\[-2pt]{\scriptsize 2 pairs}" in source
+    )
+    assert r"{\raggedright not yet\par}" in source
+    assert r"\label{tab:demo-claims}" in source
+
+    table = pl.read_csv(report / "claims.csv")
+    assert table["claim"].to_list() == [NASTY, "Language helps", "L_csd lowers the overlap"]
+    assert table["verdict"].to_list() == ["holds", "not yet", "not yet"]
+
+
+def test_a_page_of_claims_alone_misses_no_figure(plan_of, tmp_path: Path) -> None:
+    plan = plan_of(CLAIMS)
+    path = write_report(plan, Runs(pl.DataFrame(), pl.DataFrame()), tmp_path, provenance={})
+    page = Page(path.read_text(encoding="utf-8"))
+    assert "nothing to draw" not in page.text
+    assert "9 missing of 9 planned trials: 4 cells incomplete" in page.text
+    assert "0 of 4 cells, 0 of 9 trials" in page.text
+
+
 def test_tex_compiles_with_booktabs_alone(report: Path, pdflatex: Path, tmp_path: Path) -> None:
     body = "\n".join(
         (report / f"{name}.tex").read_text(encoding="ascii")
-        for name in ("losses", "bits", "search")
+        for name in ("losses", "bits", "search", "claims")
     )
     (tmp_path / "all.tex").write_text(
         "\\documentclass{article}\\usepackage{booktabs}\\begin{document}\n"

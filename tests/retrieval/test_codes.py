@@ -1,4 +1,4 @@
-"""Signs, Hamming distances by counting bits, and what binarizing loses."""
+"""Signs, packed bits, sub-codes, distances by counting bits, and what binarizing loses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concepthash.retrieval import binarize, hamming_distances, quantization_error
+from concepthash.retrieval import (
+    binarize,
+    centered,
+    hamming_distances,
+    pack,
+    quantization_error,
+    sub_code,
+    unpack,
+)
 
 words = st.integers(1, 80).flatmap(
     lambda k: st.tuples(
@@ -47,6 +55,69 @@ def test_a_sign_is_true_from_zero_on():
         *[False] * 2,
         *[True] * 4,
     ]
+
+
+@settings(max_examples=100, deadline=None)
+@given(words)
+def test_packed_bits_are_unpacked_as_they_were(case):
+    k, numbers, _ = case
+    bits = as_bits(numbers, k)
+    packed = pack(bits)
+    assert packed.dtype == torch.uint8
+    assert packed.shape == (len(numbers), -(-k // 8))
+    assert torch.equal(unpack(packed, k), bits)
+    assert torch.equal(pack(2.0 * bits - 1), packed)
+
+
+def test_the_first_bit_is_the_highest_of_the_first_byte():
+    codes = torch.tensor([[1, -1, -1, -1, -1, -1, -1, 0, 5, -5]])
+    assert pack(codes).tolist() == [[0b10000001, 0b10000000]]
+    assert pack(codes.to(torch.bfloat16)).tolist() == pack(codes).tolist()
+
+
+def test_more_codes_than_are_packed_at_once_are_all_packed():
+    codes = torch.randn(2000, 40, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(unpack(pack(codes), 40), codes >= 0)
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (torch.ones(3), "matrix"),
+        (torch.ones(3, 0), "K >= 1 bits"),
+        (torch.ones(1, 3, dtype=torch.uint8), r"torch.uint8; for 0/1 codes give codes.bool\(\)"),
+        (torch.ones(1, 3, dtype=torch.complex64), "complex64"),
+        (torch.tensor([[1.0, torch.nan]]), "NaN"),
+    ],
+)
+def test_what_has_no_bits_is_not_packed(codes, message):
+    with pytest.raises(ValueError, match=message):
+        pack(codes)
+
+
+def test_bits_that_do_not_fit_are_not_unpacked():
+    with pytest.raises(ValueError, match=r"of 9 bits must be \(N, 2\) torch.uint8"):
+        unpack(torch.zeros(1, 1, dtype=torch.uint8), 9)
+
+
+def test_centering_takes_the_mean_of_the_database_from_both():
+    queries, database = centered(torch.tensor([[1.0, 1]]), torch.tensor([[0.0, 4], [2, 8]]))
+    assert queries.tolist() == [[0, -5]]
+    assert database.tolist() == [[-1, -2], [1, 2]]
+    integers = centered(torch.tensor([[1, 1]]), torch.tensor([[0, 4], [1, 8]]))
+    assert integers[1].tolist() == [[-0.5, -2], [0.5, 2]]
+    with pytest.raises(ValueError, match=r"got \(1, 2\) and \(0, 2\)"):
+        centered(torch.ones(1, 2), torch.ones(0, 2))
+
+
+def test_a_sub_code_is_the_columns_of_its_concept():
+    codes = torch.arange(12).view(2, 6)
+    assert sub_code(codes, 1, 3).tolist() == [[2, 3], [8, 9]]
+    assert torch.equal(torch.cat([sub_code(codes, m, 3) for m in range(3)], dim=1), codes)
+    with pytest.raises(ValueError, match="6 bits cannot be shared out evenly to 4"):
+        sub_code(codes, 0, 4)
+    with pytest.raises(ValueError, match=r"one of 0\.\.2, but is 3"):
+        sub_code(codes, 3, 3)
 
 
 def test_codes_of_one_size_lose_nothing():

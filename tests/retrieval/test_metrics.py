@@ -1,6 +1,8 @@
-"""Mean average precision whose ties are averaged over every order."""
+"""Mean average precision of codes: ties, packed bits, and what is refused."""
 
 import itertools
+import math
+import re
 from fractions import Fraction
 
 import pytest
@@ -8,29 +10,41 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concepthash.retrieval import mean_average_precision
+from concepthash.retrieval import (
+    average_precisions,
+    centered,
+    class_average_precisions,
+    histograms,
+    mean_average_precision,
+    pack,
+    sub_code,
+)
 
 
-def average_precision_of_order(relevant: list[bool]) -> Fraction:
+def average_precision_of_order(
+    relevant: list[bool], at: int | None = None, denominator: str = "min"
+) -> Fraction:
     hits, total = 0, Fraction(0)
-    for place, hit in enumerate(relevant, start=1):
+    for place, hit in enumerate(relevant[:at], start=1):
         if hit:
             hits += 1
             total += Fraction(hits, place)
-    return total / hits if hits else Fraction(0)
+    divisor = hits if denominator == "retrieved" else min(sum(relevant), at or len(relevant))
+    return total / divisor if divisor else Fraction(0)
 
 
-def mean_over_all_orders(
-    query: list[int], label: int, database: list[list[int]], labels: list[int]
-):
+def scores_of_all_orders(query, label, database, labels, **how) -> list[Fraction]:
     """Brute force: every permutation of the database that sorts by distance."""
     distances = [sum(a != b for a, b in zip(query, code, strict=True)) for code in database]
-    scores = [
-        average_precision_of_order([labels[i] == label for i in order])
+    return [
+        average_precision_of_order([labels[i] == label for i in order], **how)
         for order in itertools.permutations(range(len(database)))
         if all(distances[a] <= distances[b] for a, b in itertools.pairwise(order))
     ]
-    return sum(scores) / len(scores)
+
+
+def signs(rows: list[list[int]]) -> torch.Tensor:
+    return 2.0 * torch.tensor(rows) - 1
 
 
 bits = st.integers(0, 1)
@@ -44,43 +58,130 @@ cases = st.integers(1, 3).flatmap(
         ),
     )
 )
+ranks = st.one_of(st.none(), st.integers(1, 8))
+
+
+def search(case) -> tuple[list, list, list, tuple[torch.Tensor, ...]]:
+    queries, entries = case
+    database, labels = [code for code, _ in entries], [label for _, label in entries]
+    given_codes = (signs(queries), torch.zeros(len(queries), dtype=torch.int64))
+    return queries, database, labels, (*given_codes, signs(database), torch.tensor(labels))
 
 
 @settings(max_examples=60, deadline=None)
-@given(cases)
-def test_it_is_the_mean_over_every_order_of_the_tied(case):
-    queries, entries = case
-    database = [code for code, _ in entries]
-    labels = [label for _, label in entries]
-    expected = sum(mean_over_all_orders(q, 0, database, labels) for q in queries) / len(queries)
-    as_codes = lambda rows: 2.0 * torch.tensor(rows) - 1  # noqa: E731
-    score = mean_average_precision(
-        as_codes(queries),
-        torch.zeros(len(queries)).long(),
-        as_codes(database),
-        torch.tensor(labels),
+@given(cases, ranks, st.sampled_from(["min", "retrieved"]))
+def test_it_is_the_mean_over_every_order_of_the_tied(case, at, denominator):
+    queries, database, labels, tensors = search(case)
+    how = {"at": at, "denominator": denominator}
+    scores = [scores_of_all_orders(q, 0, database, labels, **how) for q in queries]
+    expected = [float(sum(s) / len(s)) for s in scores]
+    assert average_precisions(*tensors, **how).tolist() == pytest.approx(expected, abs=1e-9)
+    mean = sum(expected) / len(expected)
+    assert mean_average_precision(*tensors, **how) == pytest.approx(mean, abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases, ranks)
+def test_the_bounds_are_the_best_and_the_worst_order(case, at):
+    queries, database, labels, tensors = search(case)
+    scores = [scores_of_all_orders(q, 0, database, labels, at=at) for q in queries]
+    best = average_precisions(*tensors, at=at, ties="optimistic")
+    worst = average_precisions(*tensors, at=at, ties="pessimistic")
+    assert best.tolist() == pytest.approx([float(max(s)) for s in scores], abs=1e-9)
+    assert worst.tolist() == pytest.approx([float(min(s)) for s in scores], abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cases, ranks, st.sampled_from(["min", "retrieved"]))
+def test_the_order_of_the_database_is_kept_inside_a_distance(case, at, denominator):
+    queries, database, labels, tensors = search(case)
+    expected = []
+    for query in queries:
+        distances = [sum(a != b for a, b in zip(query, code, strict=True)) for code in database]
+        order = sorted(range(len(database)), key=lambda i: distances[i])
+        relevant = [labels[i] == 0 for i in order]
+        expected.append(float(average_precision_of_order(relevant, at, denominator)))
+    scores = average_precisions(*tensors, at=at, ties="index", denominator=denominator)
+    assert scores.tolist() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 7, 8, 33, 64, 65, 130])
+def test_packed_bits_and_signs_of_any_size_are_the_same_codes(k):
+    tensors = random_search(40, 90, k)
+    queries, query_labels, database, database_labels = tensors
+    packed = (pack(queries), query_labels, pack(database), database_labels)
+    small = (queries.sign().to(torch.int8), query_labels, 3 * database, database_labels)
+    for ties in ("expected", "optimistic", "pessimistic", "index"):
+        score = mean_average_precision(*tensors, ties=ties)
+        assert mean_average_precision(*packed, ties=ties, num_bits=k) == score
+        assert mean_average_precision(*small, ties=ties) == score
+
+
+def random_search(num_queries: int, size: int, k: int, classes: int = 5):
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(num_queries + size, k, generator=generator)
+    labels = torch.randint(0, classes, (num_queries + size,), generator=generator)
+    return codes[:num_queries], labels[:num_queries], codes[num_queries:], labels[num_queries:]
+
+
+@pytest.mark.parametrize("at", [None, 1, 10, 200, 10_000])
+def test_index_order_lies_between_the_bounds_and_so_does_the_expectation(at):
+    tensors = random_search(30, 250, 8)
+    best, mean, worst, index = (
+        average_precisions(*tensors, at=at, ties=ties)
+        for ties in ("optimistic", "expected", "pessimistic", "index")
     )
-    assert score == pytest.approx(float(expected), abs=1e-9)
+    for inner in (mean, index):
+        assert bool((inner <= best + 1e-12).all())
+        assert bool((worst <= inner + 1e-12).all())
+    assert bool((worst >= 0).all())
+    assert bool((best <= 1 + 1e-12).all())
+
+
+def test_a_rank_beyond_the_database_is_the_whole_of_it():
+    tensors = random_search(30, 50, 8)
+    for denominator in ("min", "retrieved"):
+        beyond = mean_average_precision(*tensors, at=51, denominator=denominator)
+        assert beyond == pytest.approx(mean_average_precision(*tensors), abs=1e-12)
 
 
 def test_a_hand_made_ranking_without_ties():
     database = torch.tensor([[1.0, 1, 1], [1, 1, -1], [1, -1, -1], [-1, -1, -1]])
+    given_codes = (torch.ones(1, 3), torch.tensor([7]), database, torch.tensor([7, 0, 7, 0]))
+    for ties in ("expected", "optimistic", "pessimistic", "index"):
+        score = mean_average_precision(*given_codes, ties=ties)
+        assert score == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert mean_average_precision(*given_codes, at=2) == pytest.approx(1 / 2)
+    assert mean_average_precision(*given_codes, at=2, denominator="retrieved") == 1
+
+
+def test_all_at_one_distance_is_known_in_closed_form():
+    """One of n is relevant: each place is as likely, so AP is the mean of 1/i."""
+    n = 50
     score = mean_average_precision(
-        torch.ones(1, 3), torch.tensor([7]), database, torch.tensor([7, 0, 7, 0])
+        torch.ones(1, 4), torch.tensor([1]), torch.ones(n, 4), torch.arange(n)
     )
-    assert score == pytest.approx((1 / 1 + 2 / 3) / 2)
+    assert score == pytest.approx(sum(1 / i for i in range(1, n + 1)) / n, abs=1e-12)
 
 
 def test_shuffling_the_database_changes_nothing():
-    generator = torch.Generator().manual_seed(0)
-    codes = torch.randn(300, 8, generator=generator)
-    labels = torch.randint(0, 5, (300,), generator=generator)
-    order = torch.randperm(250, generator=generator)
-    straight = mean_average_precision(codes[250:], labels[250:], codes[:250], labels[:250])
-    shuffled = mean_average_precision(
-        codes[250:], labels[250:], codes[:250][order], labels[:250][order]
-    )
-    assert shuffled == pytest.approx(straight, abs=1e-12)
+    queries, query_labels, database, labels = random_search(50, 250, 8)
+    order = torch.randperm(250, generator=torch.Generator().manual_seed(1))
+    for how in ({}, {"at": 20}, {"at": 20, "denominator": "retrieved"}, {"ties": "optimistic"}):
+        straight = average_precisions(queries, query_labels, database, labels, **how)
+        shuffled = average_precisions(queries, query_labels, database[order], labels[order], **how)
+        assert torch.equal(shuffled, straight)
+
+
+def test_a_relevant_image_that_comes_nearer_never_lowers_the_score():
+    queries, query_labels, database, labels = random_search(1, 60, 8)
+    (query, label), chosen = (queries[0], query_labels), int((labels == query_labels).nonzero()[0])
+    scores = []
+    for agreeing in range(9):
+        database = database.clone()
+        database[chosen] = torch.where(torch.arange(8) < agreeing, query, -query)
+        scores.append(mean_average_precision(queries, label, database, labels))
+    assert scores == sorted(scores)
 
 
 def test_zero_counts_as_a_positive_bit():
@@ -93,8 +194,50 @@ def test_zero_counts_as_a_positive_bit():
 
 def test_a_query_without_a_relevant_image_counts_zero():
     codes = torch.ones(2, 4)
-    score = mean_average_precision(codes, torch.tensor([0, 9]), codes, torch.tensor([0, 0]))
-    assert score == pytest.approx(0.5)
+    given_codes = (codes, torch.tensor([0, 9]), codes, torch.tensor([0, 0]))
+    for ties in ("expected", "optimistic", "pessimistic", "index"):
+        assert average_precisions(*given_codes, ties=ties).tolist() == pytest.approx([1, 0])
+
+
+def test_of_one_class_every_order_is_perfect():
+    queries, _, database, _ = random_search(5, 40, 8)
+    ones = (torch.zeros(5).long(), torch.zeros(40).long())
+    for at in (None, 7):
+        score = mean_average_precision(queries, ones[0], database, ones[1], at=at)
+        assert score == pytest.approx(1, abs=1e-12)
+
+
+def test_one_bit_makes_two_groups():
+    """Of the 2 images near, 1 is relevant; of the 2 far, both."""
+    score = mean_average_precision(
+        signs([[1]]), torch.tensor([1]), signs([[1], [1], [0], [0]]), torch.tensor([1, 0, 1, 1])
+    )
+    assert score == pytest.approx(((1 + 1 / 2) / 2 + 2 / 3 + 3 / 4) / 3)
+
+
+def test_centering_gives_a_meaning_to_a_bit_that_is_always_set():
+    database, labels = torch.tensor([[5.0], [6.0], [8.0], [9.0]]), torch.tensor([0, 0, 1, 1])
+    raw = mean_average_precision(database, labels, database, labels)
+    queries, balanced = centered(database, database)
+    assert mean_average_precision(queries, labels, balanced, labels) == 1 > raw
+
+
+def test_one_sub_code_is_searched_as_codes_of_its_columns():
+    queries, query_labels, database, labels = random_search(20, 60, 12)
+    score = mean_average_precision(
+        sub_code(queries, 1, 3), query_labels, sub_code(database, 1, 3), labels
+    )
+    assert score == mean_average_precision(queries[:, 4:8], query_labels, database[:, 4:8], labels)
+
+
+def test_a_class_has_the_mean_of_its_queries():
+    classes, means = class_average_precisions(
+        torch.tensor([0.5, 1.0, 0.0, 0.25]), torch.tensor([7, -2, 7, 7])
+    )
+    assert classes.tolist() == [-2, 7]
+    assert means.tolist() == pytest.approx([1, 0.25])
+    with pytest.raises(ValueError, match=r"\(2,\) scores and \(3,\) labels"):
+        class_average_precisions(torch.ones(2), torch.ones(3))
 
 
 @pytest.mark.parametrize(("queries", "database"), [(0, 3), (3, 0)])
@@ -102,12 +245,52 @@ def test_empty_input_is_refused_with_the_counts(queries, database):
     with pytest.raises(ValueError, match=f"{queries} queries and {database} database"):
         mean_average_precision(
             torch.ones(queries, 4),
-            torch.zeros(queries),
+            torch.zeros(queries).long(),
             torch.ones(database, 4),
-            torch.zeros(database),
+            torch.zeros(database).long(),
         )
 
 
-def test_codes_of_two_lengths_are_refused():
-    with pytest.raises(ValueError, match="K=4 for queries and K=8"):
-        mean_average_precision(torch.ones(1, 4), torch.zeros(1), torch.ones(1, 8), torch.zeros(1))
+def bad(**changes) -> dict:
+    codes, labels = torch.ones(2, 4), torch.tensor([0, 1])
+    names = ("query_codes", "query_labels", "database_codes", "database_labels")
+    return {**dict(zip(names, (codes, labels, codes, labels), strict=True)), **changes}
+
+
+NAN = torch.tensor([[1.0, math.nan, 1, 1], [1, 1, 1, 1]])
+
+
+@pytest.mark.parametrize(
+    ("given_input", "message"),
+    [
+        (bad(database_codes=torch.ones(2, 8)), "K=4 for queries and K=8"),
+        (bad(query_codes=torch.ones(4)), "query codes must be a matrix, but got (4,)"),
+        (bad(query_codes=torch.ones(2, 0), database_codes=torch.ones(2, 0)), "K >= 1 bits"),
+        (bad(query_labels=torch.zeros(2)), "query labels must be (2,) integers"),
+        (bad(database_labels=torch.tensor([1])), "database labels must be (2,) integers"),
+        (bad(query_codes=torch.ones(2, 4).bool()), "torch.bool; 0/1 codes: give 2 * codes.int()"),
+        (bad(database_codes=torch.ones(2, 4).byte()), "pack(codes.bool()) and num_bits"),
+        (bad(query_codes=NAN), "NaN"),
+        (bad(num_bits=4), "query codes of 4 bits must be (N, 1) torch.uint8, but got (2, 4)"),
+        (bad(num_bits=0), "num_bits must be at least 1, but is 0"),
+        (bad(at=0), "at must be a whole number of at least 1, but is 0"),
+        (bad(at=1.5), "at must be a whole number of at least 1, but is 1.5"),
+        (bad(ties="fair"), "expected, optimistic, pessimistic, index, but is 'fair'"),
+        (bad(at=1, denominator="max"), "denominator must be min or retrieved, but is 'max'"),
+    ],
+)
+def test_what_is_no_search_is_refused(given_input, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        mean_average_precision(**given_input)
+
+
+def test_bits_after_the_last_are_refused():
+    packed = torch.tensor([[0b11110001]], dtype=torch.uint8)
+    with pytest.raises(ValueError, match="the low 4 bits of the last byte must be 0"):
+        histograms(packed, torch.tensor([0]), packed, torch.tensor([0]), num_bits=4)
+
+
+def test_codes_longer_than_the_counters_are_refused():
+    packed = torch.zeros(1, 8192, dtype=torch.uint8)
+    with pytest.raises(ValueError, match="at most 65535 bits, but have 65536"):
+        histograms(packed, torch.tensor([0]), packed, torch.tensor([0]), num_bits=65_536)

@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from concepthash.errors import InputError
 from concepthash.spec import (
+    ClaimsTable,
     GridTable,
     OpenClipText,
     SearchTable,
@@ -141,7 +142,8 @@ concept_width=100, refinement_heads=8
 27: tables[0].name: missing; it has no default
 27: tables[0].metric: input should be 'test/map', 'val/map', 'test/cosine_map', \
 'test/family_map', 'test/concept_map', 'test/quantization_error', 'test/bit_balance', \
-'test/distinct_codes', 'test/attention_overlap' or 'test/part_consistency', but got "test/accuracy"
+'test/distinct_codes', 'test/attention_overlap', 'test/part_consistency', \
+'test/part_coverage' or 'test/peak_stability', but got "test/accuracy"
 28: tables[0].rows.num_bit: no field of a trial; did you mean num_bits?
 30: tables[1].rows: labels must differ, but 'a' is repeated
 33: tables[2]: num_bits varies in the rows and in the columns; keep one
@@ -488,6 +490,124 @@ def test_a_search_table_is_read(study):
     assert bits.choices == (16,)
 
 
+# --- claims ----------------------------------------------------------------------------------
+
+CLAIMS = """\
+name: small
+dataset: {name: paperbirds}
+baseline: {num_bits: 16, language: off}
+tables:
+  - name: claims
+    title: What the method claims
+    claims:
+      - claim: More bits are better
+        better: {num_bits: 32, epochs: 7}
+        than: {}
+      - claim: L_csd spreads
+        metric: test/attention_overlap
+        better: {}
+        than: {loss.concept_spatial_diversity: 0}
+        note: Few images, so far.
+"""
+
+
+def test_a_claims_table_is_read(study):
+    (table,) = study(text=CLAIMS).tables
+    assert isinstance(table, ClaimsTable)
+    assert (table.name, table.title) == ("claims", "What the method claims")
+    bits, spread = table.claims
+    assert (bits.claim, bits.metric, bits.note) == ("More bits are better", "test/map", "")
+    assert bits.sides() == {"better": {"num_bits": 32, "epochs": 7}, "than": {}}
+    assert (spread.metric, spread.note) == ("test/attention_overlap", "Few images, so far.")
+    assert spread.than == {"loss.concept_spatial_diversity": 0}
+
+
+WRONG_CLAIMS = """\
+name: small
+dataset: {name: paperbirds}
+baseline: {num_bits: 16, language: off}
+tables:
+  - name: claims
+    metric: test/map
+    claims:
+      - claim: More bits are better
+        better: {num_bit: 32}
+        than: {loss.margn: 0}
+      - claim: "  "
+        beter: {}
+        than: {}
+      - metric: test/overlap
+        better: [num_bits]
+        than: {label: without, num_bits: 32}
+  - name: none
+    claims: []
+  - name: twice
+    claims:
+      - {claim: The same, better: {}, than: {num_bits: 32}}
+      - {claim: The same, better: {}, than: {num_bits: 64}}
+"""
+
+
+def test_every_problem_of_a_claim_is_told_at_once_where_it_is_written(complaints):
+    said = complaints(text=WRONG_CLAIMS)
+    metric = next(line for line in said if "claims[2].metric" in line)
+    assert metric.startswith(
+        "study.yaml:14: tables[0].claims[2].metric: input should be 'test/map'"
+    )
+    fields = [line for line in said if "claims[2].than.label" in line]
+    assert len(fields) == 1
+    assert fields[0].startswith("study.yaml:16: tables[0].claims[2].than.label: no field of a")
+    assert [line for line in said if line not in (metric, *fields)] == [
+        "study.yaml:6: tables[0].metric: unknown key here; only another kind of tables has it",
+        "study.yaml:9: tables[0].claims[0].better.num_bit: no field of a trial; did you mean"
+        " num_bits?",
+        "study.yaml:10: tables[0].claims[0].than.loss.margn: no field of a trial; did you mean"
+        " loss.margin?",
+        "study.yaml:11: tables[0].claims[1].claim: string should have at least 1 character, but"
+        ' got "  "',
+        "study.yaml:11: tables[0].claims[1].better: missing; it has no default",
+        "study.yaml:12: tables[0].claims[1].beter: unknown key; did you mean better?",
+        "study.yaml:14: tables[0].claims[2].claim: missing; it has no default",
+        "study.yaml:15: tables[0].claims[2].better: input should be an object, but got"
+        ' ["num_bits"]',
+        "study.yaml:18: tables[1].claims: list should have at least 1 item after validation, not"
+        " 0, but got []",
+        "study.yaml:20: tables[2].claims: claims must differ, but 'The same' is repeated",
+    ]
+
+
+def test_a_side_that_makes_no_valid_trial_is_named_like_a_cell(complaints):
+    text = CLAIMS.replace("num_bits: 32, epochs: 7", "num_bits: 18").replace(
+        "concept_spatial_diversity: 0}", "concept_spatial_diversity: -1}"
+    )
+    assert complaints(text=text) == [
+        "study.yaml:9: tables[0].claims[0].better: cell (More bits are better, better):"
+        " num_concepts: num_bits must be divisible by num_concepts (a concept has K/M bits), but"
+        " got num_bits=18, num_concepts=4",
+        "study.yaml:14: tables[0].claims[1].than.loss.concept_spatial_diversity: cell (L_csd"
+        " spreads, than): loss.concept_spatial_diversity: input should be greater than or equal"
+        " to 0, but got -1",
+    ]
+
+
+@pytest.mark.parametrize(
+    "better",
+    ["{}", "{num_bits: 16}", "{loss: {margin: 0.2}, language: off}"],
+    ids=["the same words", "the baseline's own value", "its default"],
+)
+def test_a_claim_whose_sides_are_the_same_trials_is_refused(complaints, better):
+    text = CLAIMS.replace("{num_bits: 32, epochs: 7}", better)
+    assert complaints(text=text) == [
+        "study.yaml:8: tables[0].claims[0]: better and than must differ, but both make the same"
+        " trials"
+    ]
+
+
+def test_a_table_of_two_kinds_is_told_which_keys_are_anothers(complaints):
+    (said,) = complaints("tables.0.claims=[{claim: a, better: {}, than: {num_bits: 32}}]")
+    assert said.endswith("tables[0].rows: unknown key here; only another kind of tables has it")
+
+
 # --- paths -----------------------------------------------------------------------------------
 
 PATHS = """\
@@ -507,6 +627,9 @@ tables:
       - {label: tag, language: {source: open_clip, pretrained: openai}}
   - name: search
     search: {space: {backbone.weights: {choices: [e.pth, none]}}}
+  - name: claims
+    claims:
+      - {claim: f wins, better: {backbone.weights: f.pth}, than: {}}
 """
 
 
@@ -528,7 +651,7 @@ def test_relative_paths_start_at_the_files_folder(tmp_path, elsewhere):
     assert isinstance(spec.baseline.language, TextFile)
     assert spec.baseline.language.embeddings == folder / "../text.safetensors"
     assert spec.baseline.backbone.weights == str(folder / "vit.safetensors")
-    weights, language, search = spec.tables
+    weights, language, search, claims = spec.tables
     assert [row.changes["backbone.weights"] for row in weights.rows] == [
         "none",
         "pretrained",
@@ -546,6 +669,7 @@ def test_relative_paths_start_at_the_files_folder(tmp_path, elsewhere):
     assert clip["pretrained"] == str(folder / "d.pt")
     assert tag["pretrained"] == "openai"
     assert search.search.space["backbone.weights"].choices == (str(folder / "e.pth"), "none")
+    assert claims.claims[0].better == {"backbone.weights": str(folder / "f.pth")}
 
 
 def test_paths_of_overrides_start_at_the_working_directory(study, elsewhere):
@@ -753,6 +877,9 @@ MISSPELT = [
     ("tables", 2, "search", "spaces"),
     ("tables", 2, "search", "space", "optimizr.lr"),
     ("tables", 2, "search", "space", "optimizer.lr", "hig"),
+    ("tables", 3, "metric"),
+    ("tables", 3, "claims", 0, "beter"),
+    ("tables", 3, "claims", 0, "than", "num_bit"),
 ]
 
 
@@ -770,6 +897,7 @@ def test_the_schema_takes_a_study_and_refuses_a_misspelt_key(place):
                 "columns": {"loss.scale": [4, 8]},
             },
             {"name": "c", "search": {"space": {"optimizer.lr": {"low": 0.1, "high": 1}}}},
+            {"name": "d", "claims": [{"claim": "x", "better": {}, "than": {"num_bits": 32}}]},
         ],
         "resources": {"cpu": 1},
     }

@@ -86,9 +86,13 @@ def plain_forward(model: ConceptHash, images: Tensor) -> tuple[Outputs, list[Ten
 
 
 def plain_attention(attn: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Three projections, as in the CLIP of transformers that the released code builds on."""
     batch, length, width = x.shape
-    qkv = attn.qkv(x).reshape(batch, length, 3, attn.num_heads, -1).permute(2, 0, 3, 1, 4)
-    q, k, v = qkv.unbind(0)
+    weights, biases = attn.qkv.weight.chunk(3), attn.qkv.bias.chunk(3)
+    q, k, v = (
+        F.linear(x, weight, bias).view(batch, length, attn.num_heads, -1).transpose(1, 2)
+        for weight, bias in zip(weights, biases, strict=True)
+    )
     attention = (q * attn.scale @ k.transpose(-2, -1)).softmax(dim=-1)
     return attn.proj((attention @ v).transpose(1, 2).reshape(batch, length, width)), attention
 

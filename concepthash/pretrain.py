@@ -159,7 +159,7 @@ def main(
     out: Annotated[Path, typer.Option(help="Folder to write into.")],
     species: Annotated[int, typer.Option(help="Of each of the three partitions.")] = 1200,
     images: Annotated[int, typer.Option(help="Of each species.")] = 12,
-    steps: int = 2500,
+    steps: int = 1200,
     batch_size: int = 256,
     lr: float = 1e-3,
     seed: int = 0,

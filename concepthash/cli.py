@@ -201,7 +201,7 @@ def evaluate(
     """Compute metrics of a finished trial from the codes it saved: no GPU, no images."""
     import tempfile
 
-    from concepthash.evaluation import METRICS, as_text, centered, evaluate, of_concept, read_codes
+    from concepthash.evaluation import METRICS, as_text, evaluate, read_codes
     from concepthash.tracking import fetch_codes, open_store
 
     about: dict[str, Any] = {"codes": run}
@@ -214,9 +214,9 @@ def evaluate(
             path, about = fetch_codes(store, run, Path(folder))
             saved = read_codes(path)
     if mean_center:
-        saved, about["mean-centered"] = centered(saved), True
+        saved, about["mean-centered"] = saved.centered(), True
     if concept is not None:
-        saved, about["concept"] = of_concept(saved, concept), concept
+        saved, about["concept"] = saved.of_concept(concept), concept
     values = evaluate(saved, metric or list(METRICS))
     result = {**about, "metrics": values}
     typer.echo(json.dumps(result, indent=2) if as_json else as_text(result))

@@ -29,7 +29,7 @@ from concepthash.evaluation import SavedCodes, family_numbers, hamming_map, read
 from concepthash.losses import Losses, attention_overlap, concept_hash_losses
 from concepthash.model import ConceptHash, Outputs
 from concepthash.plan import Trial
-from concepthash.retrieval import mean_average_precision, quantization_error
+from concepthash.retrieval import centered, mean_average_precision, quantization_error
 from concepthash.retrieval.diagnostics import bit_balance, distinct_codes
 
 Report = Callable[[dict[str, float]], None]
@@ -161,13 +161,14 @@ class _Run:
     def validate(self) -> dict[str, float]:
         """The validation part searches the images that train the model."""
         queries, database = self.encode(self.split.validation), self.encode(self.split.training)
+        asking, searched = queries.codes, database.codes
+        if self.trial.spec.mean_center == "on":
+            asking, searched = centered(asking, searched)
         live = {
-            "map": mean_average_precision(
-                queries.codes, queries.labels, database.codes, database.labels
-            ),
-            "quantization_error": quantization_error(queries.codes),
-            "bit_balance": bit_balance(database.codes),
-            "distinct_codes": distinct_codes(database.codes),
+            "map": mean_average_precision(asking, queries.labels, searched, database.labels),
+            "quantization_error": quantization_error(asking),
+            "bit_balance": bit_balance(searched),
+            "distinct_codes": distinct_codes(searched),
             "attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
         }
         return {f"val/{name}": value for name, value in live.items()}
@@ -181,11 +182,16 @@ class _Run:
         path = checkpoints.folder / "codes.safetensors"
         if self.trial.spec.protocol == "published-code" and path.exists():
             before = read_codes(path)
-            if before.epoch != epoch and hamming_map(before) >= hamming_map(saved):
+            best = hamming_map(self._judged(before)) >= hamming_map(self._judged(saved))
+            if before.epoch != epoch and best:
                 saved = before
         checkpoints.write("codes", saved.tensors(), saved.metadata())
-        metrics = {"epoch": float(saved.epoch), **summary(read_codes(path))}
+        metrics = {"epoch": float(saved.epoch), **summary(self._judged(read_codes(path)))}
         return {f"test/{name}": value for name, value in metrics.items()}
+
+    def _judged(self, saved: SavedCodes) -> SavedCodes:
+        """What is kept are the codes as they are, whatever they are judged by."""
+        return saved.centered() if self.trial.spec.mean_center == "on" else saved
 
     def codes(self, epoch: int) -> SavedCodes:
         queries, database = self.encode(self.split.queries), self.encode(self.split.database)

@@ -222,6 +222,7 @@ OTHER = {
     "unseen_search": "all",
     "folds": 3,
     "images_per_class": 5,
+    "mean_center": "on",
     "validation_share": 0,
     "validate_every": 1,
 }

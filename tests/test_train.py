@@ -19,6 +19,7 @@ from concepthash.data.cache import load_pixels
 from concepthash.data.loader import training_batches
 from concepthash.data.transforms import normalize, training_transform
 from concepthash.errors import TrainingError
+from concepthash.evaluation import read_codes, summary
 from concepthash.losses import Losses, concept_hash_losses
 from concepthash.plan import Trial
 from concepthash.spec import (
@@ -347,6 +348,14 @@ def test_the_published_protocol_remembers_its_best_epoch_when_it_goes_on(tmp_pat
     resumed = run(of, tmp_path / "interrupted")
     assert reported + resumed.metrics == straight.metrics
     assert same(resumed.tensors, straight.tensors)
+
+
+def test_codes_are_kept_as_they_are_and_judged_by_what_is_asked(first, tmp_path):
+    centered = run(trial(mean_center="on"), tmp_path)
+    assert same(centered.tensors, first.tensors)
+    judged = summary(read_codes(tmp_path / "codes.safetensors").centered())
+    assert centered.metrics[-1]["test/map"] == judged["map"] != first.metrics[-1]["test/map"]
+    assert centered.metrics[-1]["val/bit_balance"] > first.metrics[-1]["val/bit_balance"]
 
 
 def test_fewer_images_of_a_class_are_fewer_steps(tmp_path):

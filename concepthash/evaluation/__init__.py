@@ -1,6 +1,6 @@
 """Every number about a trained trial's codes, from the tensors that it saved."""
 
-from concepthash.evaluation.metrics import centered, hamming_map, of_concept, summary
+from concepthash.evaluation.metrics import hamming_map, summary
 from concepthash.evaluation.registry import AT, METRICS, as_text, evaluate
 from concepthash.evaluation.saved import SavedCodes, family_numbers, read_codes
 
@@ -9,11 +9,9 @@ __all__ = [
     "METRICS",
     "SavedCodes",
     "as_text",
-    "centered",
     "evaluate",
     "family_numbers",
     "hamming_map",
-    "of_concept",
     "read_codes",
     "summary",
 ]

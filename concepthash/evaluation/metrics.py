@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
-from concepthash.errors import InputError
 from concepthash.evaluation.saved import SavedCodes
 from concepthash.losses import attention_overlap
 from concepthash.retrieval import (
@@ -22,9 +20,7 @@ from concepthash.retrieval import (
     precision_recall_curve,
     quantization_error,
     queries_without_relevant,
-    sub_code,
 )
-from concepthash.retrieval import centered as centered_codes
 from concepthash.retrieval.diagnostics import (
     bit_balance,
     confused_classes,
@@ -70,27 +66,6 @@ def summary(saved: SavedCodes) -> dict[str, float]:
     return numbers
 
 
-def centered(saved: SavedCodes) -> SavedCodes:
-    """The codes less the database's mean, so that each bit halves it about evenly."""
-    queries, database = centered_codes(saved.query_codes, saved.database_codes)
-    return replace(saved, query_codes=queries, database_codes=database)
-
-
-def of_concept(saved: SavedCodes, concept: int) -> SavedCodes:
-    """The sub-codes and attention of one concept alone. Raises InputError if there is none."""
-    if not 0 <= concept < saved.num_concepts:
-        raise InputError(
-            f"--concept {concept}: these codes have concepts 0 to {saved.num_concepts - 1}"
-        )
-    return replace(
-        saved,
-        query_codes=sub_code(saved.query_codes, concept, saved.num_concepts),
-        database_codes=sub_code(saved.database_codes, concept, saved.num_concepts),
-        query_attention=saved.query_attention[:, concept : concept + 1],
-        query_noisy_attention=saved.query_noisy_attention[:, concept : concept + 1],
-    )
-
-
 # --- one by one ------------------------------------------------------------------------------
 
 
@@ -128,7 +103,7 @@ def cosine_map(saved: SavedCodes) -> float:
 
 
 def concept_maps(saved: SavedCodes) -> list[float]:
-    return [hamming_map(of_concept(saved, m)) for m in range(saved.num_concepts)]
+    return [hamming_map(saved.of_concept(m)) for m in range(saved.num_concepts)]
 
 
 def class_maps(saved: SavedCodes) -> dict[str, float]:

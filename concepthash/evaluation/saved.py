@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from concepthash.errors import InputError
+from concepthash.retrieval import centered, sub_code
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,25 @@ class SavedCodes:
     @property
     def num_bits(self) -> int:
         return self.query_codes.shape[1]
+
+    def centered(self) -> SavedCodes:
+        """The codes less the database's mean, so that each bit halves it about evenly."""
+        queries, database = centered(self.query_codes, self.database_codes)
+        return replace(self, query_codes=queries, database_codes=database)
+
+    def of_concept(self, concept: int) -> SavedCodes:
+        """The sub-codes and attention of one concept alone. Raises InputError if there is none."""
+        if not 0 <= concept < self.num_concepts:
+            raise InputError(
+                f"--concept {concept}: these codes have concepts 0 to {self.num_concepts - 1}"
+            )
+        return replace(
+            self,
+            query_codes=sub_code(self.query_codes, concept, self.num_concepts),
+            database_codes=sub_code(self.database_codes, concept, self.num_concepts),
+            query_attention=self.query_attention[:, concept : concept + 1],
+            query_noisy_attention=self.query_noisy_attention[:, concept : concept + 1],
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         return {name: getattr(self, name) for name in _TENSORS}

@@ -169,6 +169,8 @@ def protocol_words(spec: TrialSpec) -> str:
         )
     if spec.images_per_class is not None:
         sides += f"; trained on {plural(spec.images_per_class, 'image')} of each class"
+    if spec.mean_center == "on":
+        sides += "; codes less the database's mean before the sign"
     return f"{spec.protocol}: {sides}; mAP@all over the whole database, ties averaged; {when}"
 
 
@@ -179,6 +181,7 @@ def protocols_in_full(specs: Iterable[TrialSpec]) -> str:
 
 def protocols_in_short(specs: Iterable[TrialSpec], metric: str) -> str:
     """The protocols in a caption; one that leaks says so."""
+    specs = list(specs)
     names = list(dict.fromkeys(spec.protocol for spec in specs))
     text = f"{' and '.join(names)} protocol{'s' if len(names) > 1 else ''}"
     if metric == "val/map":
@@ -186,7 +189,9 @@ def protocols_in_short(specs: Iterable[TrialSpec], metric: str) -> str:
     sides = ": queries = test images, database = training images" if names == ["paper"] else ""
     ranking = ", whole database ranked, ties averaged" if is_map(metric) else ""
     last = f"; published-code {LEAK}" if "published-code" in names else ", last epoch"
-    return f"{text}{sides}{ranking}{last}"
+    centered = sum(spec.mean_center == "on" for spec in specs)
+    mean = f", codes {'' if centered == len(specs) else 'partly '}mean-centered" if centered else ""
+    return f"{text}{sides}{ranking}{mean}{last}"
 
 
 def baseline_words(baseline: TrialSpec) -> str:

@@ -143,6 +143,8 @@ class TrialSpec(Spec):
     """Of protocol: cross-split; the baseline's seeds 0 to folds - 1 are one cross-validation."""
     images_per_class: PositiveInt | None = None
     """Train on at most so many images of each class, drawn by seed; the database stays whole."""
+    mean_center: Switch = "off"
+    """Whether codes are judged after the database's mean is taken off, so that bits balance."""
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of each class's training images (of classes with at least 4) held out to choose by."""
     validate_every: PositiveInt = 5

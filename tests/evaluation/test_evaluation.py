@@ -15,10 +15,8 @@ from concepthash.evaluation import (
     METRICS,
     SavedCodes,
     as_text,
-    centered,
     evaluate,
     family_numbers,
-    of_concept,
     read_codes,
     summary,
 )
@@ -144,14 +142,14 @@ def test_a_trials_summary_agrees_with_the_metrics_of_its_codes(saved):
 
 
 def test_one_concept_is_judged_by_its_own_bits_and_attention(saved):
-    second = of_concept(saved, 1)
+    second = saved.of_concept(1)
     assert torch.equal(second.query_codes, saved.query_codes[:, 4:])
     assert torch.equal(second.database_codes, saved.database_codes[:, 4:])
     assert torch.equal(second.query_attention, saved.query_attention[:, 1:])
     assert torch.equal(second.query_noisy_attention, saved.query_noisy_attention[:, 1:])
     assert evaluate(second, ["map"])["map"] == evaluate(saved, ["concept_map"])["concept_map"][1]
     with pytest.raises(InputError, match="--concept 2: these codes have concepts 0 to 1"):
-        of_concept(saved, 2)
+        saved.of_concept(2)
 
 
 def test_mean_centered_codes_have_no_mean_over_the_database(saved):
@@ -159,9 +157,9 @@ def test_mean_centered_codes_have_no_mean_over_the_database(saved):
         saved, query_codes=saved.query_codes + 3, database_codes=saved.database_codes + 3
     )
     assert evaluate(shifted, ["bit_balance"])["bit_balance"] < 0.2
-    for name, value in evaluate(centered(shifted), ["map", "bit_balance"]).items():
-        assert value == pytest.approx(evaluate(centered(saved), [name])[name])
-    torch.testing.assert_close(centered(shifted).database_codes.mean(0), torch.zeros(K))
+    for name, value in evaluate(shifted.centered(), ["map", "bit_balance"]).items():
+        assert value == pytest.approx(evaluate(saved.centered(), [name])[name])
+    torch.testing.assert_close(shifted.centered().database_codes.mean(0), torch.zeros(K))
 
 
 @pytest.mark.parametrize(

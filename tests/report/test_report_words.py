@@ -91,3 +91,13 @@ def test_every_protocol_is_told_in_full() -> None:
     )
     assert "of all classes" in few
     assert "trained on 5 images of each class" in few
+
+
+def test_codes_that_are_mean_centered_are_told() -> None:
+    plain, centered = TrialSpec(), TrialSpec(mean_center="on")
+    assert "codes less the database's mean before the sign" in words.protocol_words(centered)
+    assert "mean" not in words.protocol_words(plain)
+    in_short = words.protocols_in_short
+    assert ", codes mean-centered" in in_short([centered], "test/map")
+    assert ", codes partly mean-centered" in in_short([plain, centered], "test/map")
+    assert "mean" not in in_short([plain], "test/map")

@@ -764,6 +764,7 @@ TRIAL_DEFAULTS = {
     "unseen_search": "unseen",
     "folds": 5,
     "images_per_class": None,
+    "mean_center": "off",
     "validation_share": 0.1,
     "validate_every": 5,
 }

@@ -193,8 +193,9 @@ def evaluate(
         int | None, typer.Option(help="Judge the sub-code of this concept alone, from 0.")
     ] = None,
     mean_center: Annotated[
-        bool, typer.Option("--mean-center", help="Take the database's mean off before the sign.")
-    ] = False,
+        bool | None,
+        typer.Option(help="Take the database's mean off before the sign; by default as trained."),
+    ] = None,
     tracking_uri: TrackingUri = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
@@ -213,8 +214,10 @@ def evaluate(
         with tempfile.TemporaryDirectory(prefix="concepthash-") as folder:
             path, about = fetch_codes(store, run, Path(folder))
             saved = read_codes(path)
-    if mean_center:
-        saved, about["mean-centered"] = saved.centered(), True
+    if mean_center is not None:
+        about["mean_center"] = "on" if mean_center else "off"
+    if about.get("mean_center") == "on":
+        saved = saved.centered()
     if concept is not None:
         saved, about["concept"] = saved.of_concept(concept), concept
     values = evaluate(saved, metric or list(METRICS))

@@ -128,6 +128,7 @@ def zero_shot_accuracy(model: Any, settings: Paperbirds) -> float:
             for prompt in PROMPTS
         ]
     ).mean(0)
+    text = torch.nn.functional.normalize(text, dim=-1)
     right = 0
     for label, species in enumerate(species_of(settings)):
         images = [

@@ -121,6 +121,7 @@ class _Run:
             pin_memory=self.pin_memory,
         )
         model.train()
+        torch.manual_seed(1_000_003 * self.trial.seed + epoch)  # dropout goes on as it would have
         learning_rate = float(self.optimizer.param_groups[0]["lr"])
         sums = torch.zeros(len(Losses._fields), device=self.device)
         steps = 0
@@ -169,8 +170,9 @@ class _Run:
             "quantization_error": quantization_error(asking),
             "bit_balance": bit_balance(searched),
             "distinct_codes": distinct_codes(searched),
-            "attention_overlap": float(attention_overlap(queries.attention.unsqueeze(1))),
         }
+        if self.trial.spec.num_concepts > 1:
+            live["attention_overlap"] = float(attention_overlap(queries.attention.unsqueeze(1)))
         return {f"val/{name}": value for name, value in live.items()}
 
     def test(self, epoch: int, checkpoints: Checkpoints) -> dict[str, float]:
@@ -184,9 +186,12 @@ class _Run:
             before = read_codes(path)
             best = hamming_map(self._judged(before)) >= hamming_map(self._judged(saved))
             if before.epoch != epoch and best:
-                saved = before
+                return self._numbers(before)
         checkpoints.write("codes", saved.tensors(), saved.metadata())
-        metrics = {"epoch": float(saved.epoch), **summary(self._judged(read_codes(path)))}
+        return self._numbers(read_codes(path))
+
+    def _numbers(self, saved: SavedCodes) -> dict[str, float]:
+        metrics = {"epoch": float(saved.epoch), **summary(self._judged(saved))}
         return {f"test/{name}": value for name, value in metrics.items()}
 
     def _judged(self, saved: SavedCodes) -> SavedCodes:

@@ -266,7 +266,7 @@ def test_codes_that_a_trial_kept_are_evaluated_without_its_images(folder, main, 
     assert every["metrics"]["map"] == pytest.approx(float(reported["test/map"]), abs=1e-3)
     one = main("evaluate", codes, "--concept", "1", "--mean-center", "--metric", "cost", "--json")
     assert json.loads(one)["metrics"]["cost"]["bits"] == 4
-    assert (json.loads(one)["concept"], json.loads(one)["mean-centered"]) == (1, True)
+    assert (json.loads(one)["concept"], json.loads(one)["mean_center"]) == (1, "on")
 
 
 def test_trial_prints_a_line_an_epoch_and_tests_after_the_last(folder, main, one_thread):

@@ -278,3 +278,16 @@ def test_no_tracked_file_names_a_machine() -> None:
 )
 def test_a_machine_path_is_found(text: str, found: int) -> None:
     assert len(machine_paths(text.replace("{}", "home").encode())) == found
+
+
+def test_git_ignores_no_source() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-o", "-i", "--exclude-standard", "--", "*.py"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode:
+        pytest.skip("not in a git checkout")
+    assert [line for line in listed.stdout.splitlines() if not line.startswith(".venv/")] == []

@@ -389,7 +389,8 @@ def test_another_seed_gives_other_numbers(first, tmp_path):
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 @pytest.mark.parametrize("after", [1, 2])
 def test_a_run_that_was_interrupted_goes_on_bit_by_bit(tmp_path, after, optimizer):
-    of = trial(epochs=3, optimizer=OptimizerSpec(name=optimizer, lr=1e-3, warmup_epochs=1))
+    chosen = OptimizerSpec(name=optimizer, lr=1e-3, warmup_epochs=1)
+    of = trial(epochs=3, optimizer=chosen, refinement_dropout=0.1)
     straight = run(of, tmp_path / "straight")
     reported: list[Metrics] = []
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from concepthash.data.cache import cache_folder
 from concepthash.errors import InputError
-from concepthash.model.language import file_embeddings, open_clip_embeddings
+from concepthash.model.language import file_embeddings, open_clip_embeddings, weights_digest
 from concepthash.spec import LanguageSpec, OpenClipText, OrthogonalEmbeddings, TextFile
 
 
@@ -55,7 +55,7 @@ def text_embeddings(language: OpenClipText | TextFile, class_names: Sequence[str
             )
         return embeddings[: len(class_names)].contiguous()
     tower = language.model_dump(mode="json", exclude={"binarize"})
-    key = json.dumps([tower, list(class_names)])
+    key = json.dumps([tower, weights_digest(language.model, language.pretrained), *class_names])
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     cached = cache_folder() / "text" / name
     if not cached.exists():

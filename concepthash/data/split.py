@@ -79,8 +79,13 @@ def unseen_split(
     is_seen = np.isin(labels, seen)
     training, validation = learned.parts(labels, np.flatnonzero(is_train & is_seen))
     searched = np.full(len(labels), True) if search_all else ~is_seen
-    database = np.flatnonzero(is_train & searched)
-    return Split(seen, training, validation, database, np.flatnonzero(~is_train & searched))
+    database, queries = np.flatnonzero(is_train & searched), np.flatnonzero(~is_train & searched)
+    if not len(database) or not len(queries):
+        raise InputError(
+            f"unseen_share: of the {count} classes that seed {learned.seed} leaves unseen,"
+            f" {len(queries)} images ask and {len(database)} are searched; both sides need some"
+        )
+    return Split(seen, training, validation, database, queries)
 
 
 def cross_split(labels: np.ndarray, learned: Learned, *, folds: int) -> Split:

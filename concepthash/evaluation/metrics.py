@@ -6,11 +6,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from concepthash.evaluation.saved import SavedCodes
 from concepthash.losses import attention_overlap
 from concepthash.retrieval import (
+    Histograms,
     average_precisions,
     bootstrap_interval,
     class_average_precisions,
@@ -53,10 +55,11 @@ def summary(saved: SavedCodes) -> dict[str, float]:
         "quantization_error": quantization_error(saved.query_codes),
         "bit_balance": bit_balance(saved.database_codes),
         "distinct_codes": distinct_codes(saved.database_codes),
-        "attention_overlap": overlap(saved),
         "peak_stability": stability(saved),
         "without_relevant": float(queries_without_relevant(tie_groups(saved))),
     }
+    if (of_pairs := overlap(saved)) is not None:
+        numbers["attention_overlap"] = of_pairs
     if (of_families := family_map(saved)) is not None:
         numbers["family_map"] = of_families
     if saved.part_names:
@@ -73,7 +76,7 @@ def searched(saved: SavedCodes) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     return saved.query_codes, saved.query_labels, saved.database_codes, saved.database_labels
 
 
-def tie_groups(saved: SavedCodes) -> Any:
+def tie_groups(saved: SavedCodes) -> Histograms:
     return histograms(*searched(saved))
 
 
@@ -113,8 +116,16 @@ def class_maps(saved: SavedCodes) -> dict[str, float]:
     return {saved.class_names[label]: mean for label, mean in pairs}
 
 
-def overlap(saved: SavedCodes) -> float:
+def overlap(saved: SavedCodes) -> float | None:
+    """None for a single concept, which has none to overlap with."""
+    if saved.num_concepts == 1:
+        return None
     return float(attention_overlap(saved.query_attention.unsqueeze(1)))
+
+
+def _shuffled(saved: SavedCodes) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(len(saved.query_labels), generator=generator)
 
 
 def stability(saved: SavedCodes) -> float:
@@ -149,7 +160,7 @@ def part_report(saved: SavedCodes) -> dict[str, Any] | None:
         "hits": found.hits,
         "random_floor": floor.mean_consistency,
         # What looking always at the same places, whatever the image, would score.
-        "shuffled_floor": _parts(saved, saved.query_attention.roll(1, 0)).mean_consistency,
+        "shuffled_floor": _parts(saved, saved.query_attention[_shuffled(saved)]).mean_consistency,
     }
 
 

@@ -142,7 +142,7 @@ def _problem(name: str) -> str | None:
     base, at, number = name.partition("@")
     if at and base in AT:
         least = 0 if base == "radius_precision" else 1
-        if number.isdigit() and int(number) >= least:
+        if number.isdecimal() and int(number) >= least:
             return None
         return f"--metric {name}: after @ comes a whole number of at least {least}"
     if not at and base in METRICS:

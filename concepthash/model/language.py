@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -53,13 +54,22 @@ def open_clip_embeddings(
     of_prompts = [
         torch.cat(
             [
-                tower.encode_text(tokenize([prompt.format(name) for name in names]), normalize=True)
+                tower.encode_text(
+                    tokenize([prompt.replace("{}", name) for name in names]), normalize=True
+                )
                 for names in _chunks(class_names, 256)
             ]
         )
         for prompt in prompts
     ]
     return F.normalize(torch.stack(of_prompts).mean(0), dim=-1)
+
+
+def weights_digest(model: str, pretrained: str) -> str:
+    """SHA-256 of weights that lie on this disk: trained anew, they are others of the same name."""
+    config = open_clip.get_pretrained_cfg(model, pretrained)
+    path = Path(config.get("file", pretrained))
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 
 @contextmanager

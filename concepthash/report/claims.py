@@ -9,7 +9,7 @@ from typing import Literal
 import polars as pl
 
 from concepthash.plan import Plan, TablePlan
-from concepthash.report.statistics import Summary, sign_flip_p, summarize, t_interval
+from concepthash.report.statistics import Summary, paired_difference, sign_flip_p, t_interval
 from concepthash.report.tables import CellResult, cell_result, outcomes
 from concepthash.spec import LOWER_IS_BETTER, Claim, ClaimsTable, label_of
 
@@ -105,8 +105,8 @@ def _claim(planned: TablePlan, number: int, claim: Claim, trials: pl.DataFrame) 
         for side in claim.sides()
     )
     left, right = better.by_seed(), than.by_seed()
+    difference = paired_difference(left, right)
     pairs = [left[seed] - right[seed] for seed in left if seed in right]
-    difference = summarize(pairs)
     return ClaimResult(
         number,
         claim,

@@ -155,7 +155,7 @@ def protocol_words(spec: TrialSpec) -> str:
     sides = "queries = test images, database = training images"
     when = "last epoch, test set evaluated once"
     if spec.protocol == "published-code":
-        when = f"best epoch on the test queries, as in the released code; {LEAK}"
+        when = f"best of the epochs tested on the test queries, as in the released code; {LEAK}"
     elif spec.protocol == "unseen":
         which = "all classes" if spec.unseen_search == "all" else "these unseen classes alone"
         sides = (
@@ -185,7 +185,8 @@ def protocols_in_short(specs: Iterable[TrialSpec], metric: str) -> str:
     names = list(dict.fromkeys(spec.protocol for spec in specs))
     text = f"{' and '.join(names)} protocol{'s' if len(names) > 1 else ''}"
     if metric == "val/map":
-        return f"{text}: validation part held out of the training images"
+        leak = f"; {LEAK}" if "published-code" in names else ""
+        return f"{text}: validation part held out of the training images{leak}"
     sides = ": queries = test images, database = training images" if names == ["paper"] else ""
     ranking = ", whole database ranked, ties averaged" if is_map(metric) else ""
     last = f"; published-code {LEAK}" if "published-code" in names else ", last epoch"

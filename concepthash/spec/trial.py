@@ -132,15 +132,15 @@ class TrialSpec(Spec):
     """torch.compile of the model: minutes at the start, for faster steps; rounding differs."""
     protocol: Literal["paper", "published-code", "unseen", "cross-split"] = "paper"
     """What trains, asks and is searched. `paper`: test images search the training set, once, after
-    the last epoch. `published-code`: the best epoch on the test images, as in the released code,
-    which leaks. `unseen`: classes that training never saw. `cross-split`: training and test images
+    the last epoch. `published-code`: the best of the epochs tested, as in the released code, which
+    leaks. `unseen`: classes that training never saw. `cross-split`: training and test images
     pooled and split anew, seed s asking with fold s."""
     unseen_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
     """Share of the classes, drawn by seed, that protocol: unseen keeps out of training."""
     unseen_search: Literal["unseen", "all"] = "unseen"
     """Whether queries and database are of the unseen classes alone, or of all."""
     folds: Annotated[int, Field(ge=2)] = 5
-    """Of protocol: cross-split; the baseline's seeds 0 to folds - 1 are one cross-validation."""
+    """Of protocol: cross-split; the study's seeds 0 to folds - 1 are one cross-validation."""
     images_per_class: PositiveInt | None = None
     """Train on at most so many images of each class, drawn by seed; the database stays whole."""
     mean_center: Switch = "off"
@@ -148,7 +148,7 @@ class TrialSpec(Spec):
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.1
     """Share of each class's training images (of classes with at least 4) held out to choose by."""
     validate_every: PositiveInt = 5
-    """Epochs between two evaluations on the validation part."""
+    """Epochs between two evaluations on the validation part; published-code tests as often."""
 
     @field_validator("num_concepts")
     @classmethod

@@ -46,7 +46,8 @@ def check_inputs(trials: Collection[Trial]) -> str:
 
 def _of_split(trial: Trial) -> str:
     """What decides whether `build_split` can be done."""
-    return repr([trial.spec.protocol, trial.spec.unseen_share, trial.spec.folds])
+    spec = trial.spec
+    return repr([spec.protocol, spec.unseen_share, spec.unseen_search, spec.folds, trial.seed])
 
 
 def _of_backbone(spec: TrialSpec) -> str:

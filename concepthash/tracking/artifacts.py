@@ -24,10 +24,12 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
             " digests"
         )
     if len(found) > 1:
-        names = ", ".join(f"{study} {r.data.tags['digest']}" for study, r in found[:5])
+        names = ", ".join(
+            f"{study} {r.data.tags['digest']} run {r.info.run_id}" for study, r in found[:5]
+        )
         raise InputError(
             f"{run}: {len(found)} finished trials of {store.uri} have this digest or run id"
-            f" ({names}); give more of it"
+            f" ({names}); give one's run id"
         )
     ((study, trial),) = found
     try:
@@ -39,7 +41,8 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
         ) from error
     tags = trial.data.tags
     about = {"study": study, "digest": tags["digest"], "seed": tags["seed"]}
-    return Path(path), about | {"protocol": trial.data.params.get("protocol", "paper")}
+    kept = {name: trial.data.params.get(name, "") for name in ("protocol", "mean_center")}
+    return Path(path), about | kept
 
 
 def _trials(store: Store, run: str) -> list[tuple[str, Run]]:

@@ -168,3 +168,18 @@ def test_more_folds_than_a_class_has_images():
     assert caught.value.lines == (
         "folds: class 1 has 2 images, too few for 3 folds; give at most 2, or another protocol",
     )
+
+
+def test_unseen_classes_that_nobody_asks_about():
+    def split(seed: int, is_train: np.ndarray) -> Split:
+        learned = HALF_KNOWN._replace(seed=seed)
+        return unseen_split(LABELS, is_train, learned, share=0.25, search_all=False)
+
+    asked = LABELS > 0  # only class 0 has test images, and this seed trains it
+    seed = next(seed for seed in range(20) if 0 in split(seed, IS_TRAIN).classes)
+    with pytest.raises(InputError) as caught:
+        split(seed, asked)
+    assert caught.value.lines == (
+        f"unseen_share: of the 2 classes that seed {seed} leaves unseen, 0 images ask and 40 are"
+        " searched; both sides need some",
+    )

@@ -148,6 +148,8 @@ def test_one_concept_is_judged_by_its_own_bits_and_attention(saved):
     assert torch.equal(second.query_attention, saved.query_attention[:, 1:])
     assert torch.equal(second.query_noisy_attention, saved.query_noisy_attention[:, 1:])
     assert evaluate(second, ["map"])["map"] == evaluate(saved, ["concept_map"])["concept_map"][1]
+    assert evaluate(second, ["attention_overlap"]) == {"attention_overlap": None}
+    assert "attention_overlap" not in summary(second)
     with pytest.raises(InputError, match="--concept 2: these codes have concepts 0 to 1"):
         saved.of_concept(2)
 

@@ -58,6 +58,7 @@ def test_a_trial_is_found_by_its_digest_or_run_id(store, tmp_path, by):
         "digest": FIRST.digest,
         "seed": "0",
         "protocol": "unseen",
+        "mean_center": "off",
     }
 
 
@@ -72,7 +73,7 @@ def test_one_of_several_must_be_named(store, tmp_path):
     said = refusal(store, "", tmp_path)
     assert said.startswith(f": 2 finished trials of {store.uri} have this digest or run id (")
     assert FIRST.digest in said
-    assert said.endswith("; give more of it")
+    assert said.endswith("; give one's run id")
 
 
 @pytest.mark.parametrize("name", ["zzz", FAILED.digest])

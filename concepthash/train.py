@@ -240,6 +240,11 @@ class _Run:
             codes.append(outputs.codes.float().cpu())
             labels.append(batch_labels.cpu())
             attention.append(outputs.concept_attention.mean(dim=1).cpu())
+        if not all(block.isfinite().all() for block in codes):
+            raise TrainingError(
+                "the model diverged: its codes are no numbers, though the loss was one; a lower"
+                " optimizer.lr usually helps"
+            )
         return Encoded(torch.cat(codes), torch.cat(labels), torch.cat(attention))
 
     def _forward(self, images: Tensor) -> Outputs:

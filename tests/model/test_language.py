@@ -111,7 +111,7 @@ def test_weights_that_open_clip_lacks():
 
 def test_a_tower_without_any_tag():
     line = complaint(
-        open_clip_embeddings, NAMES, model="paperbirds", pretrained="openai", prompts=("{}",)
+        open_clip_embeddings, NAMES, model="coca_base", pretrained="openai", prompts=("{}",)
     )
     assert line.endswith("give none or one of: (open_clip knows no tag of it)")
 

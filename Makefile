@@ -4,7 +4,7 @@
 #   make test        the whole suite
 #   make test-real   the long tests: real weights, real data
 #   make benchmark   a training step and a search, beside plain implementations of them
-#   make pretrain    the tiny CLIP in concepthash/model/weights, anew: half an hour
+#   make pretrain    the tiny CLIP in concepthash/model/weights, anew: 22 minutes
 #   make lint        ruff and mypy
 #   make clean       remove .venv and caches; runs, reports and storage stay
 

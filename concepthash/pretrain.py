@@ -29,6 +29,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from concepthash.data.paperbirds import Paperbirds, Species, draw_image, species_of
+from concepthash.model.language import tower_embeddings
 from concepthash.model.towers import CLIP_FILE, IMAGE_TOWER_FILE, MODEL, RECORD_FILE
 
 PARTITIONS = (1, 2, 3)
@@ -55,9 +56,13 @@ def draw_birds(settings: list[Paperbirds], images: int) -> Birds:
 
 
 def _draw(images: int, of: tuple[Paperbirds, Species]) -> np.ndarray:
-    settings, species = of
-    pictures = [draw_image(settings, species, "train", number).image for number in range(images)]
-    return np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in pictures])
+    return _pictures(*of, "train", images)
+
+
+def _pictures(settings: Paperbirds, species: Species, split: str, images: int) -> np.ndarray:
+    """(images, 3, S, S) uint8"""
+    drawn = [draw_image(settings, species, split, number).image for number in range(images)]
+    return np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in drawn])
 
 
 def train(birds: Birds, *, steps: int, batch_size: int, lr: float, seed: int) -> Any:
@@ -120,22 +125,12 @@ def normalized(pixels: Tensor) -> Tensor:
 @torch.no_grad()
 def zero_shot_accuracy(model: Any, settings: Paperbirds) -> float:
     """Share of a set's test images whose name, among all its species', is nearest."""
-    tokenize = open_clip.get_tokenizer(MODEL)
     names = [species.name for species in species_of(settings)]
-    text = torch.stack(
-        [
-            model.encode_text(tokenize([prompt.format(name) for name in names]), normalize=True)
-            for prompt in PROMPTS
-        ]
-    ).mean(0)
-    text = torch.nn.functional.normalize(text, dim=-1)
+    text = tower_embeddings(model, MODEL, names, PROMPTS)
     right = 0
     for label, species in enumerate(species_of(settings)):
-        images = [
-            np.asarray(draw_image(settings, species, "test", number).image).transpose(2, 0, 1)
-            for number in range(settings.test_images)
-        ]
-        pixels = normalized(torch.from_numpy(np.stack(images)))
+        pictures = _pictures(settings, species, "test", settings.test_images)
+        pixels = normalized(torch.from_numpy(pictures))
         similarity = model.encode_image(pixels, normalize=True) @ text.T
         right += int((similarity.argmax(1) == label).sum())
     return right / (len(names) * settings.test_images)

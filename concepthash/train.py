@@ -64,7 +64,7 @@ def train(
     tests every few epochs and reports the best so far). After each epoch a checkpoint is saved
     first; with the last one `codes.safetensors` is left beside it. A trial that was complete
     already is evaluated and reported again. Raises InputError for input that cannot be used,
-    TrainingError when the loss is no number.
+    TrainingError when the loss or the codes are no numbers.
     """
     run = _Run(trial, device, workers)
     done = checkpoints.load(run.model, run.optimizer)

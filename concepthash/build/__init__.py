@@ -2,7 +2,7 @@
 
 from concepthash.build.images import dataset_root, open_images
 from concepthash.build.language import class_embeddings, text_embeddings
-from concepthash.build.model import Built, build_backbone, build_model
+from concepthash.build.model import build_backbone, build_model
 from concepthash.build.split import build_split
 from concepthash.build.training import (
     build_optimizer,
@@ -13,7 +13,6 @@ from concepthash.build.training import (
 )
 
 __all__ = [
-    "Built",
     "build_backbone",
     "build_model",
     "build_optimizer",

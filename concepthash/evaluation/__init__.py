@@ -1,8 +1,9 @@
 """Every number about a trained trial's codes, from the tensors that it saved."""
 
 from concepthash.evaluation.metrics import hamming_map, summary
-from concepthash.evaluation.registry import AT, METRICS, as_text, evaluate
+from concepthash.evaluation.registry import AT, METRICS, evaluate
 from concepthash.evaluation.saved import SavedCodes, family_numbers, read_codes
+from concepthash.evaluation.text import as_text
 
 __all__ = [
     "AT",

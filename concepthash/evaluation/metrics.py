@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,6 +23,7 @@ from concepthash.retrieval import (
     precision_recall_curve,
     quantization_error,
     queries_without_relevant,
+    tied_average_precisions,
 )
 from concepthash.retrieval.diagnostics import (
     bit_balance,
@@ -29,12 +31,7 @@ from concepthash.retrieval.diagnostics import (
     distances_by_relation,
     distinct_codes,
 )
-from concepthash.retrieval.parts import (
-    PartConsistency,
-    part_consistency,
-    peak_stability,
-    random_floor,
-)
+from concepthash.retrieval.parts import part_consistency, peak_stability, random_floor
 
 
 def hamming_map(saved: SavedCodes) -> float:
@@ -44,7 +41,8 @@ def hamming_map(saved: SavedCodes) -> float:
 
 def summary(saved: SavedCodes) -> dict[str, float]:
     """What a trial reports of its test queries. A metric that has no meaning here is left out."""
-    scores = average_precisions(*searched(saved))
+    groups = tie_groups(saved)
+    scores = tied_average_precisions(groups)
     low, high = bootstrap_interval(scores, saved.query_labels)
     numbers = {
         "map": float(scores.mean()),
@@ -56,14 +54,14 @@ def summary(saved: SavedCodes) -> dict[str, float]:
         "bit_balance": bit_balance(saved.database_codes),
         "distinct_codes": distinct_codes(saved.database_codes),
         "peak_stability": stability(saved),
-        "without_relevant": float(queries_without_relevant(tie_groups(saved))),
+        "without_relevant": float(queries_without_relevant(groups)),
     }
     if (of_pairs := overlap(saved)) is not None:
         numbers["attention_overlap"] = of_pairs
     if (of_families := family_map(saved)) is not None:
         numbers["family_map"] = of_families
     if saved.part_names:
-        found = _parts(saved)
+        found = part_consistency(saved.query_attention, *_parts(saved))
         numbers["part_consistency"] = found.mean_consistency
         numbers["part_coverage"] = found.coverage
     return numbers
@@ -123,31 +121,25 @@ def overlap(saved: SavedCodes) -> float | None:
     return float(attention_overlap(saved.query_attention.unsqueeze(1)))
 
 
-def _shuffled(saved: SavedCodes) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randperm(len(saved.query_labels), generator=generator)
-
-
 def stability(saved: SavedCodes) -> float:
     return peak_stability(saved.query_attention, saved.query_noisy_attention, saved.image_size)
 
 
-def _parts(saved: SavedCodes, attention: Tensor | None = None) -> PartConsistency:
-    """Of the queries' own attention, or of another."""
-    attention = saved.query_attention if attention is None else attention
-    places, visible = saved.query_parts[..., :2], saved.query_parts[..., 2] > 0
-    return part_consistency(attention, places, visible, saved.image_size)
+def _parts(saved: SavedCodes) -> tuple[Tensor, Tensor, int]:
+    """Places (Q, P, 2), visible (Q, P), and the side of the image that they lie in."""
+    return saved.query_parts[..., :2], saved.query_parts[..., 2] > 0, saved.image_size
 
 
 def part_report(saved: SavedCodes) -> dict[str, Any] | None:
     if not saved.part_names:
         return None
-    found, parts = _parts(saved), saved.query_parts
+    attention, parts = saved.query_attention, _parts(saved)
+    found = part_consistency(attention, *parts)
     names = (*saved.part_names, None)  # part -1: its peaks lie near none
-    grid = round(saved.query_attention.shape[-1] ** 0.5)
-    floor = random_floor(
-        parts[..., :2], parts[..., 2] > 0, saved.image_size, grid, saved.num_concepts
-    )
+    grid = math.isqrt(attention.shape[-1])
+    # What looking always at the same places, whatever the image, would score.
+    order = torch.randperm(len(attention), generator=torch.Generator().manual_seed(0))
+    shuffled = part_consistency(attention[order], *parts)
     return {
         "mean": found.mean_consistency,
         "by_concept": {
@@ -158,9 +150,8 @@ def part_report(saved: SavedCodes) -> dict[str, Any] | None:
         },
         "coverage": found.coverage,
         "hits": found.hits,
-        "random_floor": floor.mean_consistency,
-        # What looking always at the same places, whatever the image, would score.
-        "shuffled_floor": _parts(saved, saved.query_attention[_shuffled(saved)]).mean_consistency,
+        "random_floor": random_floor(*parts, grid, saved.num_concepts).mean_consistency,
+        "shuffled_floor": shuffled.mean_consistency,
     }
 
 

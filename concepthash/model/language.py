@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -19,7 +20,6 @@ from concepthash.errors import InputError
 from concepthash.model import towers  # noqa: F401  registers our own towers with open_clip
 
 
-@torch.no_grad()
 def open_clip_embeddings(
     class_names: Sequence[str], *, model: str, pretrained: str, prompts: Sequence[str]
 ) -> Tensor:
@@ -50,6 +50,14 @@ def open_clip_embeddings(
         raise InputError(
             f"language: weights of {model}, {pretrained} not loaded ({reason})"
         ) from error
+    return tower_embeddings(tower, model, class_names, prompts)
+
+
+@torch.no_grad()
+def tower_embeddings(
+    tower: Any, model: str, class_names: Sequence[str], prompts: Sequence[str]
+) -> Tensor:
+    """The same from a model of open_clip that is there already."""
     tokenize = open_clip.get_tokenizer(model)
     of_prompts = [
         torch.cat(

@@ -66,7 +66,7 @@ _TEXT_LAYERS = {
 
 
 def translate(state: State) -> dict[str, Tensor]:
-    """The state by our names. Raises InputError for what is missing, unknown or misshapen."""
+    """The state by our names. Raises InputError for what is missing or unknown."""
     depth = 1 + max(
         (int(i) for i in re.findall(r"encoder\.layers\.(\d+)\.", " ".join(state))), default=0
     )

@@ -44,7 +44,7 @@ class CellResult:
     values: tuple[float | None, ...]
     """None where the trial has not finished."""
     intervals: tuple[tuple[float, float] | None, ...]
-    """Of test/map: each trial's bootstrap interval over queries and classes."""
+    """Each trial's bootstrap interval over queries and classes; test/map alone has one."""
     summary: Summary | None
     delta: Summary | None = None
     """Paired difference to the baseline in the same column; None where that is unknown."""
@@ -135,14 +135,13 @@ def outcomes(trials: pl.DataFrame, planned: Iterable[Trial], metric: str) -> pl.
         schema={"digest": pl.String, "seed": pl.Int64},
         orient="row",
     )
-    ends = ("test/map_low", "test/map_high") if metric == "test/map" else (None, None)
+    columns = {"value": metric, "low": f"{metric}_low", "high": f"{metric}_high"}
     found = trials.select(
         "digest",
         "status",
-        pl.col(metric).alias("value"),
         *(
-            (pl.col(end) if end else pl.lit(None, pl.Float64)).alias(name)
-            for name, end in zip(("low", "high"), ends, strict=True)
+            (pl.col(column) if column in trials.columns else pl.lit(None, pl.Float64)).alias(name)
+            for name, column in columns.items()
         ),
     )
     done = pl.col("status") == FINISHED

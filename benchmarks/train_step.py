@@ -21,6 +21,7 @@ from typing import Annotated, Any, NamedTuple
 import torch
 import torch.nn.functional as F
 import typer
+from timm.layers.activations import quick_gelu
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -64,7 +65,8 @@ def plain_forward(model: ConceptHash, images: Tensor) -> tuple[Outputs, list[Ten
         block: Any = adapted.block
         h, attention = plain_attention(block.attn, block.norm1(x))
         x = x + adapted.adapt_attention(h)
-        x = x + adapted.adapt_mlp(block.mlp(block.norm2(x)))
+        h = block.mlp.fc2(quick_gelu(block.mlp.fc1(block.norm2(x))))
+        x = x + adapted.adapt_mlp(h)
         kept += [x, attention]
     z = x[:, -num_concepts:]
     sub_codes, concept_cos = [], []

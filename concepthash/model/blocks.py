@@ -73,8 +73,9 @@ def _layer_scale(block: Any, number: int, h: Tensor) -> Tensor:
 def attend(attn: Any, x: Tensor, rope: Tensor | None = None) -> Tensor:
     """timm's self-attention of x (B, L, D), fused: the attention matrix never exists."""
     weight, bias, width = _projection(attn)
-    q, kv = F.linear(x, weight, bias).tensor_split([width], dim=-1)
-    q, k, v = _heads(attn, q, kv, rope)
+    of_kv = (len(weight) - width) // 2
+    q, k, v = F.linear(x, weight, bias).split([width, of_kv, of_kv], dim=-1)
+    q, k, v = _heads(attn, q, k, v, rope)
     if rope is not None:
         q = _rotate(attn, q, rope)
     # On a CPU the fused kernel's backward takes twice as long in bfloat16 as in float32.
@@ -97,12 +98,9 @@ def attend_from_first(
     weight, bias, width = _projection(attn)
     q_bias, kv_bias = (None, None) if bias is None else (bias[:width], bias[width:])
     first = x[:, :count]
-    q, k, v = _heads(
-        attn,
-        F.linear(first, weight[:width], q_bias),
-        F.linear(x, weight[width:], kv_bias),
-        rope,
-    )
+    q = F.linear(first, weight[:width], q_bias)
+    k, v = F.linear(x, weight[width:], kv_bias).chunk(2, dim=-1)
+    q, k, v = _heads(attn, q, k, v, rope)
     attention = (q * attn.scale @ k.transpose(-2, -1)).softmax(dim=-1)
     return _project(attn, attention.to(v.dtype) @ v, first), attention
 
@@ -122,9 +120,10 @@ def _projection(attn: Any) -> tuple[Tensor, Tensor | None, int]:
     return attn.qkv.weight, attn.qkv.bias, width
 
 
-def _heads(attn: Any, q: Tensor, kv: Tensor, rope: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+def _heads(
+    attn: Any, q: Tensor, k: Tensor, v: Tensor, rope: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
     """Projected tokens (B, L, H * E) as heads (B, H, L, E); keys rotated, queries not yet."""
-    k, v = kv.chunk(2, dim=-1)
     q, k, v = (t.unflatten(-1, (-1, attn.head_dim)).transpose(1, 2) for t in (q, k, v))
     q, k = attn.q_norm(q), attn.k_norm(k)
     if rope is not None:

@@ -17,6 +17,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from concepthash.errors import InputError
+
 _INDEX = "checkpoint.json"
 _OPTIMIZER = "optimizer."
 _MODEL = "model."
@@ -27,6 +29,8 @@ class Checkpoints:
     """The checkpoints of one trial, in one folder; only the latest is kept."""
 
     folder: Path
+    digest: str = ""
+    """Of the trial; a checkpoint of any other is refused."""
 
     def save(self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Keeps what training changed after `epoch` epochs: no frozen weight is written."""
@@ -38,7 +42,12 @@ class Checkpoints:
                     tensors[f"{_OPTIMIZER}{index}.{name}"] = torch.as_tensor(value)
         file = f"epoch-{epoch:04d}.safetensors"
         self._write(file, tensors)
-        index = {"epoch": epoch, "file": file, "param_groups": optimizer_state["param_groups"]}
+        index = {
+            "trial": self.digest,
+            "epoch": epoch,
+            "file": file,
+            "param_groups": optimizer_state["param_groups"],
+        }
         temporary = self.folder / f".{_INDEX}.tmp"
         temporary.write_text(json.dumps(index, indent=1))
         os.replace(temporary, self.folder / _INDEX)
@@ -47,11 +56,19 @@ class Checkpoints:
                 old.unlink()
 
     def load(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Puts the latest checkpoint into both; returns its epoch, 0 if there is none."""
+        """Puts the latest checkpoint into both; returns its epoch, 0 if there is none.
+
+        Raises InputError if it is that of another trial or model.
+        """
         path = self.folder / _INDEX
         if not path.exists():
             return 0
         index: dict[str, Any] = json.loads(path.read_text())
+        if index["trial"] != self.digest:
+            raise InputError(
+                f"{path}: is a checkpoint of trial {index['trial']}, not of {self.digest}; give"
+                " another folder, or remove this one"
+            )
         tensors = load_file(self.folder / index["file"])
         learned = {
             name.removeprefix(_MODEL): tensor
@@ -59,7 +76,7 @@ class Checkpoints:
             if name.startswith(_MODEL)
         }
         if _shapes(learned) != _shapes(learned_state(model)):
-            raise ValueError(f"{path}: is a checkpoint of another model; remove its folder")
+            raise InputError(f"{path}: is a checkpoint of another model; remove its folder")
         model.load_state_dict(learned, strict=False)
         state: dict[int, dict[str, Tensor]] = {}
         for name, tensor in tensors.items():

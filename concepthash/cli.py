@@ -138,7 +138,8 @@ def trial(
         typer.echo("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
 
     with tempfile.TemporaryDirectory(prefix="concepthash-") as temporary:
-        train(chosen, show, Checkpoints(out or Path(temporary)), device=device)
+        folder = Checkpoints(out or Path(temporary), chosen.digest)
+        train(chosen, show, folder, device=device)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from concepthash.checkpoint import Checkpoints, learned_state
+from concepthash.errors import InputError
 
 
 def model(width: int = 5) -> nn.Module:
@@ -178,15 +179,27 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
     Checkpoints(tmp_path).save(1, training.model, training.optimizer)
     other = Training()
     other.model["frozen"].requires_grad_(True)  # another tuning: more is learned
-    with pytest.raises(ValueError, match="is a checkpoint of another model; remove its folder"):
+    with pytest.raises(InputError, match="is a checkpoint of another model; remove its folder"):
         Checkpoints(tmp_path).load(other.model, other.optimizer)
+
+
+def test_a_checkpoint_of_another_trial_is_refused(tmp_path):
+    training = Training().steps(1, seed=1)
+    Checkpoints(tmp_path, "abc").save(1, training.model, training.optimizer)
+    assert Checkpoints(tmp_path, "abc").load(training.model, training.optimizer) == 1
+    with pytest.raises(InputError) as caught:
+        Checkpoints(tmp_path, "def").load(training.model, training.optimizer)
+    assert caught.value.lines == (
+        f"{tmp_path / 'checkpoint.json'}: is a checkpoint of trial abc, not of def; give another"
+        " folder, or remove this one",
+    )
 
 
 def test_a_checkpoint_of_another_width_is_refused(tmp_path):
     training = Training().steps(1, seed=1)
     Checkpoints(tmp_path).save(1, training.model, training.optimizer)
     other = Training(width=6)
-    with pytest.raises(ValueError, match="is a checkpoint of another model; remove its folder"):
+    with pytest.raises(InputError, match="is a checkpoint of another model; remove its folder"):
         Checkpoints(tmp_path).load(other.model, other.optimizer)
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import torch
 from timm.data.config import resolve_model_data_config
-from torch import Tensor
+from torch import Tensor, nn
 
 from concepthash.build.language import class_embeddings
 from concepthash.errors import InputError
@@ -21,7 +21,7 @@ from concepthash.model import (
     create_vit,
 )
 from concepthash.plan import Trial
-from concepthash.spec import TrialSpec
+from concepthash.spec import LossSpec, TrialSpec
 
 
 class Built(NamedTuple):
@@ -58,7 +58,22 @@ def build_model(
         specificity=spec.specificity == "on",
         batch_norm=spec.batch_norm == "on",
     )
+    _freeze_unread(model, spec.loss)
     return Built(model, torch.tensor(statistics["mean"]), torch.tensor(statistics["std"]))
+
+
+def _freeze_unread(model: ConceptHash, loss: LossSpec) -> None:
+    """Freezes what no loss of positive weight reaches: weight decay alone would move it."""
+    unread: list[nn.Module | nn.Parameter | None] = []
+    if not loss.classification:
+        unread += [model.class_centers]  # a sign lets no gradient through
+        if not loss.quantization:
+            unread += [model.specificity, model.to_bits, model.norm]
+    if not loss.concept_discrimination:
+        unread += [model.concept_position, model.class_weights]
+    for part in unread:
+        if part is not None:
+            part.requires_grad_(False)
 
 
 def build_backbone(spec: TrialSpec) -> Backbone:
@@ -74,11 +89,15 @@ def build_backbone(spec: TrialSpec) -> Backbone:
             f"tuning: linear-probe reads the class token, but {spec.backbone.name} has none;"
             " take another backbone, or prompt-only"
         )
-    backbone = Backbone(
-        vit,
-        spec.adapter_width if spec.tuning == "adapters" else None,
-        adapter_sites=spec.adapter_sites,
-        adapter_blocks=spec.adapter_blocks,
+    backbone = (
+        Backbone(
+            vit,
+            spec.adapter_width,
+            adapter_sites=spec.adapter_sites,
+            adapter_blocks=spec.adapter_blocks,
+        )
+        if spec.tuning == "adapters"
+        else Backbone(vit, None)
     )
     if spec.tuning != "full":
         backbone.freeze(but_last=spec.tuned_blocks if spec.tuning == "last-blocks" else 0)

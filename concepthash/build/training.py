@@ -55,8 +55,13 @@ def build_optimizer(
 
 
 def compile_model(model: ConceptHash) -> None:
-    """torch.compile, in place: the names of its state stay. Raises InputError."""
+    """torch.compile, in place: the names of its state stay. Raises InputError.
+
+    A worker trains one trial after another: what the compiler learned of the shapes before, and
+    its count of recompilations, must not decide the numbers of this one.
+    """
     check_compiler()
+    torch.compiler.reset()
     model.compile()
 
 

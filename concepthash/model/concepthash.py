@@ -22,7 +22,7 @@ class Outputs(NamedTuple):
     cos_to_centers: Tensor
     """(B, C) cosines of codes and class centers, in [-1, 1]."""
     cos_to_sign_centers: Tensor
-    """(B, C) cosines of codes and binarized class centers, in [-1, 1]."""
+    """(B, C) cosines of codes and binarized class centers, in [-1, 1]: sign(o_c) / sqrt(K)."""
     concept_embeddings: Tensor
     """(B, M, D) the concept tokens after the last block."""
     concept_cos: Tensor
@@ -119,10 +119,11 @@ class ConceptHash(nn.Module):
             specific = z if self.specificity is None else z + self.specificity
             codes = self.norm(self.to_bits(specific).flatten(1))  # (B, K)
             centers = self.centers().float()  # (C, K)
+            signs = torch.sign(centers) / centers.shape[1] ** 0.5
             return Outputs(
                 codes=codes,
                 cos_to_centers=cosine(codes, centers),
-                cos_to_sign_centers=cosine(codes, torch.sign(centers)),
+                cos_to_sign_centers=F.normalize(codes, dim=-1) @ signs.T,
                 concept_embeddings=z,
                 concept_cos=cosine(z + self.concept_position, self.class_weights),
                 concept_attention=attention.float(),

@@ -41,6 +41,7 @@ def open_clip_embeddings(
         )
     try:
         with torch.random.fork_rng(devices=[]), _without_warnings():
+            open_clip.get_tokenizer(model)  # some lie on a hub, too
             torch.manual_seed(0)  # an untrained tower is to be the same for every trial
             tower = open_clip.create_model(
                 model, pretrained=None if pretrained == "none" else pretrained
@@ -48,7 +49,7 @@ def open_clip_embeddings(
     except Exception as error:  # whatever a broken file makes the readers raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(
-            f"language: weights of {model}, {pretrained} not loaded ({reason})"
+            f"language: weights or tokenizer of {model}, {pretrained} not loaded ({reason})"
         ) from error
     return tower_embeddings(tower, model, class_names, prompts)
 
@@ -111,9 +112,14 @@ def file_embeddings(path: Path) -> Tensor:
             embeddings = file.get_tensor("text_embeddings").float()
     except SafetensorError as error:
         raise InputError(f"language.embeddings: {path} is no safetensors file ({error})") from error
-    if embeddings.ndim != 2:
+    if embeddings.ndim != 2 or not embeddings.shape[1]:
         raise InputError(
             f"language.embeddings: {path}: text_embeddings must be (classes, width), but is"
             f" {tuple(embeddings.shape)}"
+        )
+    if not embeddings.isfinite().all():
+        row = int((~embeddings.isfinite()).any(dim=1).nonzero()[0])
+        raise InputError(
+            f"language.embeddings: {path}: row {row} of text_embeddings is no number throughout"
         )
     return embeddings

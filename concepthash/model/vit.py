@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import timm
+from timm.layers.patch_embed import PatchEmbed
 from timm.models import Eva, VisionTransformer
 from timm.models import load_state_dict as read_state_dict
 from torch import Tensor
@@ -37,7 +38,7 @@ def create_vit(name: str, *, weights: str, image_size: int) -> ViT:
     except TypeError as error:  # it takes no img_size
         raise InputError(_no_vit(name)) from error
     except (RuntimeError, ValueError, AssertionError, OSError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"backbone: timm cannot build {name!r} ({reason})") from error
     if not isinstance(vit, ViT):
         raise InputError(_no_vit(name))
@@ -49,6 +50,11 @@ def create_vit(name: str, *, weights: str, image_size: int) -> ViT:
                 f"backbone.name: {name!r} is built of {type(other).__name__}s; concept tokens pass"
                 f" through timm's {known}; take e.g. vit_base_patch16_224"
             )
+    if type(vit.patch_embed) is not PatchEmbed:
+        raise InputError(
+            f"backbone.name: {name!r} makes its patches by a {type(vit.patch_embed).__name__}; take"
+            " one with timm's plain PatchEmbed, e.g. vit_base_patch16_224"
+        )
     patch = vit.patch_embed.patch_size[0]
     if image_size % patch:
         raise InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +23,15 @@ def read_released(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: no such file; give a released checkpoint, e.g. best.pth")
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+    except Exception as error:  # whatever a broken file makes the reader raise
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise InputError(f"{path}: cannot be read as a checkpoint of tensors ({reason})") from error
     for wrapper in ("model", "state_dict"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise InputError(f"{path}: holds no state dict, a mapping from names to tensors")
     return {name.removeprefix("module."): tensor for name, tensor in state.items()}
 
@@ -46,6 +47,8 @@ def import_checkpoint(
     """The model of a released .pth file, written to `out` by our names. Raises InputError."""
     if out.suffix != ".safetensors":
         raise InputError(f"{out}: must end in .safetensors")
+    if out.is_dir():
+        raise InputError(f"{out}: is a folder; give a file")
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder; create it first")
     architecture = Architecture(num_heads, refinement_heads or num_heads)

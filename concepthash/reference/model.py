@@ -7,9 +7,9 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from timm.layers.activations import QuickGELU
 from timm.layers.norm import LayerNorm
-from timm.layers.pos_embed import resample_abs_pos_embed
 from timm.models import VisionTransformer
 from torch import Tensor
 
@@ -67,8 +67,8 @@ def build(
                 f"{field}: {heads} does not divide the width {size}; give one that does"
             )
     if image_size != grid * patch_size:
-        state["backbone.stem.pos_embed"] = resample_abs_pos_embed(
-            state["backbone.stem.pos_embed"], [image_size // patch_size] * 2
+        state["backbone.stem.pos_embed"] = _interpolated(
+            state["backbone.stem.pos_embed"], grid, image_size // patch_size
         )
     num_concepts, concept_width = state["concepts.queries"].shape
     num_classes, num_bits = len(state["class_weights"]), len(state["norm.weight"])
@@ -101,6 +101,20 @@ def build(
     model.load_state_dict(state)
     model.backbone.freeze()
     return model
+
+
+def _interpolated(positions: Tensor, grid: int, wanted: int) -> Tensor:
+    """(1, 1 + N, D) for another number of patches, as the released models/arch/coop.py does it.
+
+    Its 0.1 guards against rounding, and shifts the samples a little.
+    """
+    of_class, of_patches = positions.split([1, grid * grid], dim=1)
+    of_patches = F.interpolate(
+        of_patches.transpose(1, 2).unflatten(2, (grid, grid)),
+        scale_factor=(wanted + 0.1) / grid,
+        mode="bicubic",
+    )
+    return torch.cat([of_class, of_patches.flatten(2).transpose(1, 2)], dim=1)
 
 
 def _backbone(state: State, patch_size: int, image_size: int, num_heads: int) -> Backbone:

@@ -17,7 +17,7 @@ from pydantic_core import ErrorDetails
 from concepthash.errors import InputError
 from concepthash.spec.document import Document, KeyPath, dotted, read_document, with_overrides
 from concepthash.spec.study import Claim, ClaimsTable, GridTable, SearchTable, StudySpec
-from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, changed, is_path
+from concepthash.spec.trial import TRIAL_FIELDS, TrialSpec, changed, idle_changes, is_path
 
 Problem = tuple[KeyPath, str]
 
@@ -215,6 +215,7 @@ def _impossible_cells(spec: StudySpec) -> Iterator[Problem]:
                 places |= dict.fromkeys(column.changes, ("tables", index, "columns", c))
                 changes = row.changes | column.changes
                 yield from _cell_problems(spec.baseline, changes, path, places, name)
+                yield from _idle_changes(spec.baseline, changes, places, name)
         elif isinstance(table, SearchTable):
             space = table.search.space
             if spec.baseline.validation_share == 0:
@@ -243,6 +244,7 @@ def _claim_problems(baseline: TrialSpec, claim: Claim, path: KeyPath) -> Iterato
         places = dict.fromkeys(changes, where)
         name = f"cell ({claim.claim}, {side})"
         problems += _cell_problems(baseline, changes, where, places, name)
+        problems += _idle_changes(baseline, changes, places, name)
     yield from problems
     if not problems and changed(baseline, claim.better) == changed(baseline, claim.than):
         yield path, "better and than must differ, but both make the same trials"
@@ -262,3 +264,16 @@ def _cell_problems(
             field, text = _problem(details)
             key = next((key for key in changes if dotted(field).startswith(key)), None)
             yield (*places[key], key) if key else path, f"{name}: {dotted(field)}: {text}"
+
+
+def _idle_changes(
+    baseline: TrialSpec, changes: Mapping[str, Any], places: Mapping[str, KeyPath], name: str
+) -> Iterator[Problem]:
+    """Changes that would train the same model again under another digest."""
+    try:
+        trial = changed(baseline, changes)
+    except ValidationError:
+        return  # told already
+    for field, switch in idle_changes(baseline, trial):
+        if field in changes:
+            yield (*places[field], field), f"{name}: {field} has no effect with {switch}"

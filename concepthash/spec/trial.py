@@ -6,6 +6,7 @@ unless the comment says otherwise.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from types import UnionType
@@ -45,14 +46,11 @@ class LossSpec(Spec):
 
     @model_validator(mode="after")
     def _something_to_learn(self) -> Self:
-        weights = (
-            self.classification,
-            self.quantization,
-            self.concept_spatial_diversity,
-            self.concept_discrimination,
-        )
-        if not any(weights):
-            raise ValueError("at least one loss needs a weight above 0, but all four are 0")
+        if not any((self.classification, self.quantization, self.concept_discrimination)):
+            raise ValueError(
+                "classification, quantization or concept_discrimination needs a weight above 0:"
+                " concept_spatial_diversity knows no classes"
+            )
         return self
 
 
@@ -176,7 +174,7 @@ class TrialSpec(Spec):
     @classmethod
     def _divide_the_width(cls, heads: int, info: ValidationInfo) -> int:
         width = info.data.get("concept_width")
-        if width is not None and width % heads:
+        if info.data.get("refinement") == "on" and width is not None and width % heads:
             raise ValueError(
                 "concept_width must be divisible by refinement_heads, but got"
                 f" concept_width={width}, refinement_heads={heads}"
@@ -214,6 +212,36 @@ def _field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 TRIAL_FIELDS = tuple(dict.fromkeys(_field_names(TrialSpec)))
 """Every field that a table may vary, dotted: `num_bits`, `loss.quantization`, ..."""
+
+
+# Fields that act only where another has one of these values.
+_ACTS_WITH: dict[str, tuple[str, tuple[str, ...]]] = {
+    "tuned_blocks": ("tuning", ("last-blocks",)),
+    "adapter_width": ("tuning", ("adapters",)),
+    "adapter_sites": ("tuning", ("adapters",)),
+    "adapter_blocks": ("tuning", ("adapters",)),
+    "concept_width": ("tuning", ("adapters", "prompt-only", "last-blocks", "full")),
+    "refinement": ("tuning", ("adapters", "prompt-only", "last-blocks", "full")),
+    "refinement_heads": ("refinement", ("on",)),
+    "refinement_dropout": ("refinement", ("on",)),
+    "optimizer.momentum": ("optimizer.name", ("sgd",)),
+    "unseen_share": ("protocol", ("unseen",)),
+    "unseen_search": ("protocol", ("unseen",)),
+    "folds": ("protocol", ("cross-split",)),
+}
+
+
+def idle_changes(baseline: TrialSpec, trial: TrialSpec) -> Iterator[tuple[str, str]]:
+    """Dotted fields in which a trial differs from the baseline to no effect, and what makes them
+    idle: `("adapter_width", "tuning: full")`."""
+    for field, (switch, values) in _ACTS_WITH.items():
+        setting = _value(trial, switch)
+        if setting not in values and _value(trial, field) != _value(baseline, field):
+            yield field, f"{switch}: {setting}"
+
+
+def _value(spec: TrialSpec, field: str) -> Any:
+    return functools.reduce(getattr, field.split("."), spec)
 
 
 def changed(baseline: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:

@@ -73,7 +73,8 @@ def run_trial(config: dict[str, Any]) -> None:
         def report(metrics: dict[str, float]) -> None:
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
-        train(order.trial, report, Checkpoints(folder), device=order.device, workers=order.workers)
+        checkpoints = Checkpoints(folder, order.trial.digest)
+        train(order.trial, report, checkpoints, device=order.device, workers=order.workers)
 
 
 def _left_by_an_earlier_run(order: Order) -> tune.Checkpoint | None:

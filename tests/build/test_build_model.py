@@ -6,11 +6,11 @@ import pytest
 import torch
 from builds import BACKBONE, BIRDS, NAMES, TEXT, built, complaint, small
 
-from concepthash.build import build_backbone, build_model
-from concepthash.losses import concept_hash_losses
+from concepthash.build import build_backbone, build_model, loss_weights
+from concepthash.losses import LossWeights, concept_hash_losses
 from concepthash.model import ConceptHash, FreeCenters, TextCenters, create_vit
 from concepthash.plan import Trial
-from concepthash.spec import BackboneSpec, OrthogonalEmbeddings
+from concepthash.spec import BackboneSpec, LossSpec, OrthogonalEmbeddings
 
 
 def trainable(model: ConceptHash) -> set[str]:
@@ -91,6 +91,7 @@ def test_more_blocks_than_the_backbone_has():
     assert complaint(build_backbone, spec) == (
         "tuned_blocks: 5 is more than the 4 blocks of this backbone"
     )
+    build_backbone(small(adapter_blocks=5, tuning="full"))  # without adapters it says nothing
     assert complaint(build_backbone, small(adapter_blocks=5)) == (
         "adapter_blocks: 5 is more than the 4 blocks of this backbone"
     )
@@ -166,17 +167,24 @@ def test_a_projection_for_each_concept_or_one_for_all():
         {"tuning": "last-blocks", "tuned_blocks": 2},
         {"adapter_sites": "attention", "adapter_blocks": 1},
         {"language": OrthogonalEmbeddings(source="orthogonal", width=16), "tuning": "full"},
+        *({"loss": LossSpec(**{name: 0})} for name in LossWeights._fields),
+        *(
+            {"loss": LossSpec(**{other: 0 for other in LossWeights._fields if other != name})}
+            for name in LossWeights._fields
+            if name != "concept_spatial_diversity"
+        ),
     ],
     ids=str,
 )
 def test_every_trainable_parameter_gets_a_gradient_and_no_frozen_one(switch):
-    model = built(**switch)
+    model, weights = built(**switch), loss_weights(switch.get("loss", LossSpec()))
     with torch.no_grad():  # an untrained adapter lets no gradient through to itself
         for name, parameter in model.named_parameters():
             if ".up." in name:
                 parameter.normal_(std=0.1)
     outputs = model(torch.randn(4, 3, 64, 64))
-    concept_hash_losses(outputs, torch.tensor([0, 1, 2, 0])).total.backward()
+    labels = torch.tensor([0, 1, 2, 0])
+    concept_hash_losses(outputs, labels, weights=weights).total.backward()
     trained = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     without = {"specificity"} if switch.get("batch_norm") != "off" else set()  # up to rounding
     assert trainable(model) - without <= trained <= trainable(model)

@@ -85,6 +85,7 @@ def test_adamw_has_its_weight_decay_and_usual_betas():
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
 def test_only_what_is_trainable_is_optimized(name):
     model, optimizer = group(name)
+    assert optimizer.defaults["fused"]
     held = {id(p) for p in optimizer.param_groups[0]["params"]}
     assert held == {id(p) for p in model.parameters() if p.requires_grad}
     assert len(held) < len(list(model.parameters()))
@@ -93,7 +94,21 @@ def test_only_what_is_trainable_is_optimized(name):
 def test_a_named_precision_is_taken_at_its_word():
     assert resolve_precision("bf16", "cpu") == torch.bfloat16
     assert resolve_precision("fp32", "cpu") == torch.float32
-    assert resolve_precision("auto", "cpu") in (torch.bfloat16, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("avx512_bf16", "amx", "taken"),
+    [
+        (True, True, torch.bfloat16),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+        (False, False, torch.float32),
+    ],
+)
+def test_auto_is_bfloat16_where_the_processor_has_it(monkeypatch, avx512_bf16, amx, taken):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert resolve_precision("auto", "cpu") == taken
 
 
 def test_a_compiled_model_computes_what_it_did_and_keeps_its_names():
@@ -103,10 +118,27 @@ def test_a_compiled_model_computes_what_it_did_and_keeps_its_names():
     with torch.no_grad():
         plain = model(images)
         compile_model(model)
+        assert model._compiled_call_impl is not None
         compiled = model(images)
     assert set(model.state_dict()) == names
     for name, tensor in plain._asdict().items():
         torch.testing.assert_close(getattr(compiled, name), tensor, rtol=1e-4, atol=1e-4)
+
+
+def test_what_was_compiled_before_decides_nothing():
+    """A worker trains one trial after another; dynamo's limits count per function, not model."""
+    images = torch.randn(2, 3, 64, 64)
+
+    def codes(num_bits: int) -> torch.Tensor:
+        model = built(num_bits=num_bits).eval()
+        compile_model(model)
+        with torch.no_grad():
+            return model(images).codes
+
+    with torch._dynamo.config.patch(recompile_limit=1, fail_on_recompile_limit_hit=True):
+        first = codes(8)
+        codes(16)
+        assert torch.equal(codes(8), first)
 
 
 def test_compiling_needs_a_compiler(monkeypatch):

@@ -57,7 +57,7 @@ def test_each_concept_writes_its_own_bits(model, images):
 
 @torch.no_grad()
 def test_cosines_are_those_of_the_codes_the_centers_and_the_concepts(model, images):
-    model.class_centers.centers[0, :3] = 0  # a sign of zero is zero
+    model.class_centers.centers[0, :3] = 0  # a sign of zero is zero, and K stays K
     outputs = model(images)
     centers, z = model.centers(), outputs.concept_embeddings
     for b in range(len(images)):
@@ -68,7 +68,7 @@ def test_cosines_are_those_of_the_codes_the_centers_and_the_concepts(model, imag
                 cosine(code, centers[c]), abs=1e-5
             )
             assert float(outputs.cos_to_sign_centers[b, c]) == pytest.approx(
-                cosine(code, centers[c].sign()), abs=1e-5
+                float(code @ centers[c].sign() / code.norm()) / K**0.5, abs=1e-5
             )
             for m in range(M):
                 assert float(outputs.concept_cos[b, m, c]) == pytest.approx(

@@ -122,7 +122,7 @@ def test_weights_of_another_tower(tmp_path):
     line = complaint(
         open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
     )
-    assert line.startswith(f"language: weights of paperbirds, {file} not loaded (")
+    assert line.startswith(f"language: weights or tokenizer of paperbirds, {file} not loaded (")
 
 
 def test_a_broken_file_of_weights(tmp_path):
@@ -131,7 +131,15 @@ def test_a_broken_file_of_weights(tmp_path):
     line = complaint(
         open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
     )
-    assert line.startswith(f"language: weights of paperbirds, {file} not loaded (")
+    assert line.startswith(f"language: weights or tokenizer of paperbirds, {file} not loaded (")
+
+
+def test_a_tower_whose_tokenizer_cannot_be_had(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # SigLIP's lies on a hub, and wants transformers
+    line = complaint(
+        open_clip_embeddings, NAMES, model="ViT-B-16-SigLIP", pretrained="none", prompts=("{}",)
+    )
+    assert line.startswith("language: weights or tokenizer of ViT-B-16-SigLIP, none not loaded (")
 
 
 # --- precomputed embeddings ----------------------------------------------------------------
@@ -158,12 +166,20 @@ def test_a_file_without_the_tensor_names_what_it_has(tmp_path):
     )
 
 
-@pytest.mark.parametrize("shape", [(6,), (2, 3, 4)])
+@pytest.mark.parametrize("shape", [(6,), (2, 3, 4), (6, 0)])
 def test_embeddings_that_are_no_matrix(tmp_path, shape):
     path = tmp_path / "text.safetensors"
     save_file({"text_embeddings": torch.ones(shape)}, path)
     assert complaint(file_embeddings, path) == (
         f"language.embeddings: {path}: text_embeddings must be (classes, width), but is {shape}"
+    )
+
+
+def test_embeddings_that_are_no_numbers(tmp_path):
+    path = tmp_path / "text.safetensors"
+    save_file({"text_embeddings": torch.tensor([[1.0, 2], [3, float("nan")]])}, path)
+    assert complaint(file_embeddings, path) == (
+        f"language.embeddings: {path}: row 1 of text_embeddings is no number throughout"
     )
 
 

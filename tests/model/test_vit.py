@@ -80,6 +80,18 @@ def test_a_size_that_is_not_whole_patches(image_size, nearest):
     )
 
 
+@pytest.mark.parametrize("name", ["vit_base_resnet50d_224", "vit_small_r26_s32_224"])
+def test_patches_made_by_a_convolutional_network(name):
+    with torch.device("meta"):
+        line = message(name)
+    assert line.startswith(f"backbone.name: {name!r} makes its patches by a HybridEmbed; take")
+
+
+def test_what_timm_refuses_without_a_word():
+    line = message("vit_tiny_r_s16_p8_224", image_size=112)
+    assert line == "backbone: timm cannot build 'vit_tiny_r_s16_p8_224' (AssertionError)"
+
+
 def test_pretrained_weights_that_do_not_exist():
     assert "(No pretrained weights exist for test_vit4" in message(
         "test_vit4", weights="pretrained", image_size=64

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import product
+from math import floor
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import Tensor
 
 from concepthash.errors import InputError
@@ -156,11 +157,30 @@ def test_a_tensor_of_another_shape_is_named(state):
 
 
 @torch.no_grad()
+def bicubic(grid, row, column, step):
+    """Keys' kernel with a = -0.75 at (i + 0.5) step - 0.5, edges repeated: torch's bicubic."""
+
+    def kernel(x):
+        x = abs(x)
+        if x <= 1:
+            return 1.25 * x**3 - 2.25 * x**2 + 1
+        return -0.75 * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+    def taps(i):
+        at = (i + 0.5) * step - 0.5
+        return [(min(max(j, 0), 3), kernel(at - j)) for j in range(floor(at) - 1, floor(at) + 3)]
+
+    return sum(u * v * grid[r, c] for (r, u), (c, v) in product(taps(row), taps(column)))
+
+
 def test_another_image_size_has_its_positions_interpolated(state):
     model = from_reference_state(state, num_heads=4, image_size=48).eval()
     before = state[f"{VISION}.embeddings.position_embedding.weight"].unsqueeze(0)
-    expected = resample_abs_pos_embed(before, [6, 6])
-    torch.testing.assert_close(model.backbone.stem.pos_embed, expected)
+    ours = model.backbone.stem.pos_embed
+    assert torch.equal(ours[:, :1], before[:, :1])
+    for row, column in product(range(6), repeat=2):
+        expected = bicubic(before[0, 1:].unflatten(0, (4, 4)), row, column, step=4 / 6.1)
+        torch.testing.assert_close(ours[0, 1 + 6 * row + column], expected, rtol=1e-5, atol=1e-5)
     assert model(torch.randn(1, 3, 48, 48)).concept_attention.shape == (1, 4, 3, 36)
 
 
@@ -206,7 +226,7 @@ def test_a_checkpoint_that_would_run_code_is_not_read(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"PK\x03\x04"])
+@pytest.mark.parametrize("content", [b"", b"hello world", b"\x80\x02.", b"PK\x03\x04"])
 def test_a_file_that_is_no_checkpoint(tmp_path, content):
     (tmp_path / "best.pth").write_bytes(content)
     said = refusal(read_released, tmp_path / "best.pth")
@@ -214,10 +234,11 @@ def test_a_file_that_is_no_checkpoint(tmp_path, content):
 
 
 def test_a_checkpoint_without_a_state_dict(tmp_path):
-    torch.save({"epoch": 3}, tmp_path / "best.pth")
-    assert refusal(read_released, tmp_path / "best.pth") == (
-        f"{tmp_path / 'best.pth'}: holds no state dict, a mapping from names to tensors"
-    )
+    for content in ({"epoch": 3}, {3: torch.ones(2)}):
+        torch.save(content, tmp_path / "best.pth")
+        assert refusal(read_released, tmp_path / "best.pth") == (
+            f"{tmp_path / 'best.pth'}: holds no state dict, a mapping from names to tensors"
+        )
 
 
 def test_a_file_of_another_program_is_not_read_as_imported(tmp_path):
@@ -231,7 +252,9 @@ def test_a_file_of_another_program_is_not_read_as_imported(tmp_path):
 
 def test_a_place_that_cannot_be_written(state, tmp_path):
     torch.save(state, tmp_path / "best.pth")
+    (tmp_path / "folder.safetensors").mkdir()
     for out, complaint in (
+        (tmp_path / "folder.safetensors", "is a folder; give a file"),
         (tmp_path / "out.pth", "must end in .safetensors"),
         (tmp_path / "nowhere" / "out.safetensors", "no such folder; create it first"),
     ):

@@ -356,6 +356,56 @@ def test_cells_that_make_no_valid_trial_are_named_where_they_are_written(complai
     ]
 
 
+@pytest.mark.parametrize(
+    ("baseline", "changes", "idle"),
+    [
+        ("tuning: full", "adapter_width: 8", "adapter_width has no effect with tuning: full"),
+        ("", "tuned_blocks: 2", "tuned_blocks has no effect with tuning: adapters"),
+        ("", "folds: 3", "folds has no effect with protocol: paper"),
+        (
+            "optimizer: {name: adamw}",
+            "optimizer.momentum: 0.5",
+            "optimizer.momentum has no effect with optimizer.name: adamw",
+        ),
+        (
+            "",
+            "refinement: off, refinement_dropout: 0.5",
+            "refinement_dropout has no effect with refinement: off",
+        ),
+    ],
+)
+def test_a_change_without_effect_would_train_the_same_again(complaints, baseline, changes, idle):
+    text = SMALL.replace("  num_bits: 16\n", f"  num_bits: 16\n  {baseline}\n", 1)
+    row = f"tables.0.rows=[{{label: plain}}, {{label: idle, {changes}}}]"
+    (said,) = complaints(row, text=text)
+    assert said.endswith(f": cell (idle, baseline): {idle}")
+    claim = (
+        "tables.0={name: c, claims: [{claim: x, metric: test/map, better: {epochs: 2},"
+        f" than: {{{changes}}}}}]}}"
+    )
+    (said,) = complaints(claim, text=text)
+    assert said.endswith(f": cell (x, than): {idle}")
+
+
+def test_a_change_with_its_switch_is_no_mistake(study):
+    study("tables.0.rows=[{label: a}, {label: b, tuning: last-blocks, tuned_blocks: 2}]")
+    study("tables.0.rows=[{label: a}, {label: b, tuning: full, adapter_width: 384}]")  # no change
+
+
+def test_losses_that_know_no_classes(complaints):
+    (said,) = complaints(
+        "baseline.loss={classification: 0, quantization: 0, concept_discrimination: 0}"
+    )
+    assert said.endswith(
+        "classification, quantization or concept_discrimination needs a weight above 0:"
+        " concept_spatial_diversity knows no classes"
+    )
+
+
+def test_a_width_that_no_head_divides_matters_with_refinement_alone(study):
+    study("baseline.refinement=off", "baseline.concept_width=10")
+
+
 def test_a_value_of_a_table_is_checked_like_the_baseline(complaints):
     (said,) = complaints("tables.0.rows={optimizer.lr: [1e-3, .inf]}")
     assert said.endswith(

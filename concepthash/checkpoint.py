@@ -64,10 +64,11 @@ class Checkpoints:
         if not path.exists():
             return 0
         index: dict[str, Any] = json.loads(path.read_text())
-        if index["trial"] != self.digest:
+        trial = index.get("trial")
+        if trial != self.digest:
             raise InputError(
-                f"{path}: is a checkpoint of trial {index['trial']}, not of {self.digest}; give"
-                " another folder, or remove this one"
+                f"{path}: is a checkpoint of trial {trial}, not of {self.digest}; give another"
+                " folder, or remove this one"
             )
         tensors = load_file(self.folder / index["file"])
         learned = {

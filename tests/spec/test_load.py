@@ -388,8 +388,12 @@ def test_a_change_without_effect_would_train_the_same_again(complaints, baseline
 
 
 def test_a_change_with_its_switch_is_no_mistake(study):
-    study("tables.0.rows=[{label: a}, {label: b, tuning: last-blocks, tuned_blocks: 2}]")
-    study("tables.0.rows=[{label: a}, {label: b, tuning: full, adapter_width: 384}]")  # no change
+    for changes in (
+        "tuning: last-blocks, tuned_blocks: 2",
+        "tuning: full, adapter_width: 384",  # the baseline's
+    ):
+        (table,) = study(f"tables.0.rows=[{{label: a}}, {{label: b, {changes}}}]").tables
+        assert [row.label for row in table.rows] == ["a", "b"]
 
 
 def test_losses_that_know_no_classes(complaints):
@@ -403,7 +407,9 @@ def test_losses_that_know_no_classes(complaints):
 
 
 def test_a_width_that_no_head_divides_matters_with_refinement_alone(study):
-    study("baseline.refinement=off", "baseline.concept_width=10")
+    assert (
+        study("baseline.refinement=off", "baseline.concept_width=10").baseline.refinement == "off"
+    )
 
 
 def test_a_value_of_a_table_is_checked_like_the_baseline(complaints):

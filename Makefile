@@ -2,10 +2,11 @@
 #
 #   make study       run the ablation study and write its report
 #   make test        the whole suite
+#   make test-gpu    the tests that need a GPU
 #   make test-real   the long tests: real weights, real data
 #   make benchmark   a training step and a search, beside plain implementations of them
 #   make pretrain    the tiny CLIP in concepthash/model/weights, anew: 22 minutes
-#   make lint        ruff and mypy
+#   make lint        ruff, mypy and import-linter
 #   make clean       remove .venv and caches; runs, reports and storage stay
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ STUDY ?= studies/ablation.yaml
 # .venv is rebuilt only when this file is older than what it was built from.
 STAMP := $(VENV)/.built
 
-.PHONY: study test test-real benchmark pretrain lint clean venv
+.PHONY: study test test-gpu test-real benchmark pretrain lint clean venv
 
 study: $(STAMP)
 	$(BIN)/concepthash-study run $(STUDY)
@@ -24,6 +25,9 @@ study: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+test-gpu: $(STAMP)
+	$(BIN)/python -m pytest -m gpu
 
 test-real: $(STAMP)
 	$(BIN)/python -m pytest -m real tests/real
@@ -39,6 +43,7 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 
 venv: $(STAMP)
 

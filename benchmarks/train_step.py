@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
@@ -26,15 +27,17 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from concepthash.build import build_model, build_optimizer
-from concepthash.losses import concept_hash_losses
-from concepthash.model import ConceptHash, Outputs
+from concepthash.data.readers import Cub
+from concepthash.data.split import Split
+from concepthash.methods.concepthash import ConceptHash, ConceptOutputs, concept_hash_losses
 from concepthash.plan import Trial
-from concepthash.spec import BackboneSpec, CubSpec, OrthogonalEmbeddings, TrialSpec
+from concepthash.spec import BackboneSpec, ConceptHashTrial, OrthogonalEmbeddings
+from concepthash.train.optimizer import build_optimizer
+from concepthash.train.setup import build_model
 
 NUM_CLASSES = 200  # of CUB-200-2011
-PAPER = TrialSpec(
-    backbone=BackboneSpec(weights="none"), language=OrthogonalEmbeddings(source="orthogonal")
+PAPER = ConceptHashTrial(
+    backbone=BackboneSpec(weights="none"), language=OrthogonalEmbeddings()
 )
 
 
@@ -55,7 +58,7 @@ class Timed(NamedTuple):
     """Of the machine's matrix product in this way's type, FLOP/s."""
 
 
-def plain_forward(model: ConceptHash, images: Tensor) -> tuple[Outputs, list[Tensor]]:
+def plain_forward(model: ConceptHash, images: Tensor) -> tuple[ConceptOutputs, list[Tensor]]:
     """The model's outputs computed the plain way, and all that it keeps on the way."""
     stem, kept = model.backbone.stem, []
     num_concepts = len(model.concepts.queries)
@@ -77,7 +80,7 @@ def plain_forward(model: ConceptHash, images: Tensor) -> tuple[Outputs, list[Ten
         concept_cos.append(cosine(position, model.class_weights))
     codes = model.norm(torch.cat(sub_codes, dim=1))
     centers = model.centers()
-    outputs = Outputs(
+    outputs = ConceptOutputs(
         codes=codes,
         cos_to_centers=cosine(codes, centers),
         cos_to_sign_centers=cosine(codes, centers.sign()),
@@ -105,9 +108,11 @@ def cosine(x: Tensor, y: Tensor) -> Tensor:
 
 
 def ways(device: str, batch_size: int, compiled: bool) -> list[Way]:
-    trial = Trial(dataset=CubSpec(name="cub", root=Path("unused")), spec=PAPER, seed=0)
+    trial = Trial(dataset=Cub(root=Path("unused")), spec=PAPER, seed=0)
     names = [f"class {c}" for c in range(NUM_CLASSES)]
-    model = build_model(trial, names).model.to(device).train()
+    none = np.arange(0)
+    split = Split(np.arange(NUM_CLASSES), none, none, none, none)
+    model = build_model(trial, names, split).model.to(device).train()
     size = PAPER.backbone.image_size
     images = torch.randn(batch_size, 3, size, size, device=device)
     labels = torch.randint(NUM_CLASSES, (batch_size,), device=device)

@@ -1,31 +1,18 @@
-"""From a study to the distinct trials it needs: a pure function, no torch, no disk."""
+"""From a study to the trials it needs: a pure function, no torch, no disk."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Collection, Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from concepthash.data.readers import DatasetSpec
 from concepthash.errors import InputError
-from concepthash.spec import (
-    ClaimsTable,
-    DatasetSpec,
-    GridTable,
-    SearchTable,
-    StudySpec,
-    TrialSpec,
-    changed,
-    label_of,
-)
-from concepthash.spec.base import Spec
-from concepthash.spec.trial import is_path
-
-DIGEST_FORMAT = 1
-"""Bumped when a default or a computation changes so that old numbers no longer hold."""
+from concepthash.identity import digest, identity, leaves
+from concepthash.spec import SearchTable, StudySpec, Table, TrialSpec, changed, effective, is_path
+from concepthash.spec_base import Spec
 
 
 class Trial(Spec):
@@ -37,33 +24,18 @@ class Trial(Spec):
 
     @cached_property
     def digest(self) -> str:
-        """12 hex digits of what decides the numbers.
-
-        Only fields that differ from their default enter, so that a field added later leaves old
-        digests as they are. Of a path only the file's name enters; the data set's root not at all.
-        """
-        content = {
-            "format": DIGEST_FORMAT,
-            "dataset": self.dataset.model_dump(
-                mode="json", exclude_defaults=True, exclude={"root"}
-            ),
-            "trial": _names_for_paths(self.spec.model_dump(mode="json", exclude_defaults=True)),
-            "seed": self.seed,
-        }
-        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        """12 hexadecimal digits of what decides the numbers (see `identity`)."""
+        return digest(identity(self.dataset, self.spec, self.seed))
 
     def files(self) -> list[Path]:
         """The files that the trial reads beside its data set."""
-        return list(_paths(self.spec.model_dump(mode="json")))
+        fields = leaves(self.spec.model_dump(mode="json"))
+        return [Path(value) for field, value in fields if is_path(field, value)]
 
     def parameters(self) -> dict[str, Any]:
         """Every field by its dotted name, with its value."""
-        nested = {
-            "dataset": self.dataset.model_dump(mode="json"),
-            "seed": self.seed,
-        }
-        return _flat(self.spec.model_dump(mode="json") | nested)
+        fixed = {"dataset": self.dataset.model_dump(mode="json"), "seed": self.seed}
+        return dict(leaves(self.spec.model_dump(mode="json") | fixed))
 
 
 @dataclass(frozen=True)
@@ -82,26 +54,42 @@ class Cell:
 
 @dataclass(frozen=True)
 class TablePlan:
-    table: GridTable | ClaimsTable
+    """A table with its cells; a search has none."""
+
+    table: Table
     cells: tuple[Cell, ...]
 
     def cell(self, row: str, column: str) -> Cell:
         return next(cell for cell in self.cells if (cell.row, cell.column) == (row, column))
 
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the cells, each once."""
+        return tuple(dict.fromkeys(cell.metric for cell in self.cells))
+
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study trains: the cells of grids and claims in order, and the searches beside them."""
+    """What a study trains: the cells of its tables in order, and its searches."""
 
     study: StudySpec
     tables: tuple[TablePlan, ...]
-    searches: tuple[SearchTable, ...]
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
-        """The distinct trials of all cells by digest, in the order of first appearance."""
-        every = (trial for table in self.tables for cell in table.cells for trial in cell.trials)
-        return {trial.digest: trial for trial in every}
+        """The trials of all cells by digest, in the order of first appearance, each once."""
+        trials: dict[str, Trial] = {}
+        for table in self.tables:
+            for cell in table.cells:
+                for trial in cell.trials:
+                    trials.setdefault(trial.digest, trial)
+        return trials
+
+    @property
+    def searches(self) -> tuple[SearchTable, ...]:
+        """The tables whose trials are proposed while the study runs."""
+        tables = (planned.table for planned in self.tables)
+        return tuple(table for table in tables if isinstance(table, SearchTable))
 
     @property
     def baseline(self) -> Trial:
@@ -112,112 +100,44 @@ class Plan:
 def make_plan(study: StudySpec) -> Plan:
     """Resolves every cell. Raises InputError where two trials differ in a path alone."""
     tables = tuple(
-        TablePlan(table, tuple(_cells(study, table)))
+        TablePlan(
+            table,
+            tuple(
+                Cell(c.row, c.column, c.metric, seeded(study, c.changes), c.label)
+                for c in table.cells()
+            ),
+        )
         for table in study.tables
-        if not isinstance(table, SearchTable)
     )
-    searches = tuple(table for table in study.tables if isinstance(table, SearchTable))
-    plan = Plan(study, tables, searches)
+    plan = Plan(study, tables)
     _refuse_equal_names(plan)
     return plan
 
 
-def _cells(study: StudySpec, table: GridTable | ClaimsTable) -> Iterator[Cell]:
-    if isinstance(table, ClaimsTable):
-        for claim in table.claims:
-            for side, changes in claim.sides().items():
-                trials = seeded(study, changes)
-                yield Cell(claim.claim, side, claim.metric, trials, label_of(changes))
-        return
-    for row in table.rows:
-        for column in table.columns:
-            trials = seeded(study, row.changes | column.changes)
-            yield Cell(row.label, column.label, table.metric, trials, row.label)
-
-
-def seeded(study: StudySpec, changes: dict[str, Any]) -> tuple[Trial, ...]:
+def seeded(study: StudySpec, changes: Mapping[str, Any]) -> tuple[Trial, ...]:
     """The trials of one combination, one a seed."""
     spec = changed(study.baseline, changes)
     return tuple(Trial(dataset=study.dataset, spec=spec, seed=seed) for seed in study.seeds)
 
 
 def find_trial(plan: Plan, digest: str) -> Trial:
-    """The trial whose digest begins so. Raises InputError unless it is exactly one."""
+    """The trial whose digest starts with `digest`. Raises InputError unless it is exactly one."""
     found = [trial for known, trial in plan.trials.items() if known.startswith(digest)]
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise InputError(
-            f"--id {digest}: {what} of {plan.study.name} begin so; see `plan` with the same --set"
+            f"--id {digest}: the digests of {what} of {plan.study.name} start with it; see `plan`"
+            " with the same --set"
         )
     return found[0]
 
 
 def missing_inputs(plan: Plan) -> list[Path]:
     """Files and folders that the study names and that are not there."""
-    dataset = plan.study.dataset
-    named = [dataset.root] if dataset.name != "paperbirds" and dataset.root else []
+    named = list(plan.study.dataset.needs())
     trials = [*plan.trials.values(), *([plan.baseline] if plan.searches else [])]
     named += [path for trial in trials for path in trial.files()]
     return [path for path in dict.fromkeys(named) if not path.exists()]
-
-
-def describe(plan: Plan, done: Collection[str]) -> dict[str, Any]:
-    """The plan as plain data; `done` holds the digests of finished trials."""
-    tables = [
-        {
-            "name": table.table.name,
-            "title": table.table.title,
-            "metric": _metrics(table),
-            "cells": [
-                {
-                    "row": cell.row,
-                    "column": cell.column,
-                    "metric": cell.metric,
-                    "trials": [trial.digest for trial in cell.trials],
-                }
-                for cell in table.cells
-            ],
-        }
-        for table in plan.tables
-    ]
-    searches = [
-        {
-            "name": table.name,
-            "title": table.title,
-            "metric": table.metric,
-            "search": table.search.model_dump(mode="json"),
-            "cells": [],
-        }
-        for table in plan.searches
-    ]
-    trials = [
-        {"digest": digest, "seed": trial.seed, "done": digest in done}
-        for digest, trial in plan.trials.items()
-    ]
-    return {"study": plan.study.name, "tables": tables + searches, "trials": trials}
-
-
-def as_text(plan: Plan, done: Collection[str]) -> str:
-    """The plan for people: a line a cell, with its digests; finished ones are marked."""
-    lines = [f"{plan.study.name}: {plan.study.title}".rstrip(": ")]
-    for table in plan.tables:
-        lines += ["", f"table {table.table.name} ({_metrics(table)})"]
-        width = max(len(f"{cell.row} | {cell.column}") for cell in table.cells)
-        for cell in table.cells:
-            marks = [
-                f"{trial.digest}{'*' if trial.digest in done else ' '}" for trial in cell.trials
-            ]
-            lines.append(f"  {f'{cell.row} | {cell.column}':<{width}}  {' '.join(marks)}".rstrip())
-    for search in plan.searches:
-        lines += ["", f"search {search.name}: {search.search.trials} trials over"]
-        lines += [f"  {name}" for name in search.search.space]
-    finished = sum(digest in done for digest in plan.trials)
-    lines += ["", f"{len(plan.trials)} distinct trials, {finished} done (*)"]
-    return "\n".join(lines)
-
-
-def _metrics(table: TablePlan) -> str:
-    return ", ".join(dict.fromkeys(cell.metric for cell in table.cells))
 
 
 def _refuse_equal_names(plan: Plan) -> None:
@@ -225,31 +145,10 @@ def _refuse_equal_names(plan: Plan) -> None:
         for cell in table.cells:
             for trial in cell.trials:
                 twin = plan.trials[trial.digest]
-                if twin.spec != trial.spec:
-                    mine = sorted(set(map(str, trial.files())) - set(map(str, twin.files())))
+                if effective(twin.spec) != effective(trial.spec):
+                    mine, theirs = (set(map(str, each.files())) for each in (trial, twin))
                     raise InputError(
-                        f"table {table.table.name}: {', '.join(mine)} has the same file name as"
-                        " another file of the study; a trial is known by the name, rename one"
+                        f"table {table.table.name}: {', '.join(sorted(mine - theirs))} has the same"
+                        f" file name as {', '.join(sorted(theirs - mine))}; a trial is known by"
+                        " the name, rename one"
                     )
-
-
-def _names_for_paths(data: Any, key: str = "") -> Any:
-    if isinstance(data, dict):
-        return {name: _names_for_paths(value, name) for name, value in data.items()}
-    return Path(data).name if is_path(key, data) else data
-
-
-def _paths(data: Any, key: str = "") -> list[Path]:
-    if isinstance(data, dict):
-        return [path for name, value in data.items() for path in _paths(value, name)]
-    return [Path(data)] if is_path(key, data) else []
-
-
-def _flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in data.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat

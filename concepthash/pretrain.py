@@ -1,8 +1,8 @@
 """Trains the tiny CLIP that ships with the project: `make pretrain`.
 
 Contrastive learning (Radford et al., ICML 2021) with open_clip's model, tokenizer and loss, on
-drawn birds and their names. Its species are of the partitions 1 to 3 of paperbirds, a study's of
-partition 0: parts, colours and families are shared, not one species is.
+paperbirds and their names. The species are those of partitions 1 to 3, while studies use partition
+0: they share parts, colours and families, but no species.
 
     python -m concepthash.pretrain --out FOLDER [--steps N] [--species N] [--images N] [--seed N]
 """
@@ -28,14 +28,14 @@ import typer
 from safetensors.torch import save_file
 from torch import Tensor
 
-from concepthash.data.paperbirds import Paperbirds, Species, draw_image, species_of
-from concepthash.model.language import tower_embeddings
-from concepthash.model.towers import CLIP_FILE, IMAGE_TOWER_FILE, MODEL, RECORD_FILE
+from concepthash.model.language import encoder_embeddings
+from concepthash.model.tiny_clip import CLIP_FILE, IMAGE_ENCODER_FILE, MODEL, RECORD_FILE
+from concepthash.paperbirds import PaperbirdsSettings, Species, draw_image, species_of
 
 PARTITIONS = (1, 2, 3)
 DIFFICULTY = "normal"
 PROMPTS = ("a photo of a {}", "a drawing of a {}", "a picture of a {}", "a {}", "one {} outdoors")
-MEAN, STD = 0.5, 0.25  # of the image tower, for values in [0, 1]
+MEAN, STD = 0.5, 0.25  # input normalisation of the image encoder, for values in [0, 1]
 
 
 class Birds(NamedTuple):
@@ -46,8 +46,8 @@ class Birds(NamedTuple):
     names: tuple[str, ...]
 
 
-def draw_birds(settings: list[Paperbirds], images: int) -> Birds:
-    """`images` training images of each species of the sets."""
+def draw_birds(settings: list[PaperbirdsSettings], images: int) -> Birds:
+    """`images` training images of each species of each of the settings."""
     every = [(each, species) for each in settings for species in species_of(each)]
     with ProcessPoolExecutor() as pool:
         drawn = list(pool.map(partial(_draw, images), every, chunksize=8))
@@ -55,18 +55,20 @@ def draw_birds(settings: list[Paperbirds], images: int) -> Birds:
     return Birds(torch.from_numpy(np.stack(drawn)), names)
 
 
-def _draw(images: int, of: tuple[Paperbirds, Species]) -> np.ndarray:
+def _draw(images: int, of: tuple[PaperbirdsSettings, Species]) -> np.ndarray:
     return _pictures(*of, "train", images)
 
 
-def _pictures(settings: Paperbirds, species: Species, split: str, images: int) -> np.ndarray:
+def _pictures(
+    settings: PaperbirdsSettings, species: Species, split: str, images: int
+) -> np.ndarray:
     """(images, 3, S, S) uint8"""
     drawn = [draw_image(settings, species, split, number).image for number in range(images)]
     return np.stack([np.asarray(picture).transpose(2, 0, 1) for picture in drawn])
 
 
 def train(birds: Birds, *, steps: int, batch_size: int, lr: float, seed: int) -> Any:
-    """The CLIP model after `steps` batches, each of as many different species."""
+    """The CLIP model after `steps` batches; the images of a batch are of different species."""
     torch.manual_seed(seed)
     model: Any = open_clip.create_model(MODEL)
     tokenize = open_clip.get_tokenizer(MODEL)
@@ -95,7 +97,7 @@ def train(birds: Birds, *, steps: int, batch_size: int, lr: float, seed: int) ->
         optimizer.step()
         schedule.step()
         with torch.no_grad():
-            model.logit_scale.clamp_(max=math.log(100))  # as CLIP's
+            model.logit_scale.clamp_(max=math.log(100))  # as in CLIP
         if step % 50 == 0 or step == steps:
             seconds = time.monotonic() - started
             typer.echo(f"step {step}/{steps}  loss {loss.item():.3f}  {seconds:.0f} s")
@@ -105,7 +107,7 @@ def train(birds: Birds, *, steps: int, batch_size: int, lr: float, seed: int) ->
 def _batches(
     birds: Birds, steps: int, batch_size: int, seed: int
 ) -> Iterator[tuple[Tensor, list[str]]]:
-    """One image and one caption of different species; half of the images mirrored."""
+    """Images (B, 3, S, S) of B different species, half of them flipped, and B captions."""
     rng = np.random.default_rng(seed)
     species, images = birds.pixels.shape[:2]
     for _ in range(steps):
@@ -123,10 +125,10 @@ def normalized(pixels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def zero_shot_accuracy(model: Any, settings: Paperbirds) -> float:
-    """Share of a set's test images whose name, among all its species', is nearest."""
+def zero_shot_accuracy(model: Any, settings: PaperbirdsSettings) -> float:
+    """Share of the test images whose own species' name is the most similar, of all species."""
     names = [species.name for species in species_of(settings)]
-    text = tower_embeddings(model, MODEL, names, PROMPTS)
+    text = encoder_embeddings(model, MODEL, names, PROMPTS)
     right = 0
     for label, species in enumerate(species_of(settings)):
         pictures = _pictures(settings, species, "test", settings.test_images)
@@ -137,16 +139,16 @@ def zero_shot_accuracy(model: Any, settings: Paperbirds) -> float:
 
 
 def write(model: Any, folder: Path, record: dict[str, Any]) -> None:
-    """The whole model for open_clip, its image tower for timm, in half precision; the record."""
+    """Write the model for open_clip, its image encoder for timm (both float16), and the record."""
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.half().contiguous() for name, tensor in model.state_dict().items()}
     trunk = "visual.trunk."
-    tower = {k.removeprefix(trunk): t.clone() for k, t in state.items() if k.startswith(trunk)}
+    encoder = {k.removeprefix(trunk): t.clone() for k, t in state.items() if k.startswith(trunk)}
     save_file(state, folder / CLIP_FILE.name)
-    save_file(tower, folder / IMAGE_TOWER_FILE.name)
+    save_file(encoder, folder / IMAGE_ENCODER_FILE.name)
     record["sha256"] = {
         file.name: hashlib.sha256((folder / file.name).read_bytes()).hexdigest()
-        for file in (CLIP_FILE, IMAGE_TOWER_FILE)
+        for file in (CLIP_FILE, IMAGE_ENCODER_FILE)
     }
     (folder / RECORD_FILE.name).write_text(json.dumps(record, indent=2) + "\n")
 
@@ -161,11 +163,11 @@ def main(
     seed: int = 0,
     threads: int = 2,
 ) -> None:
-    """Draws birds, trains the model, and writes weights and a record of how they came to be."""
+    """Draws birds, trains the model, and writes its weights and a record of the run."""
     torch.set_num_threads(threads)
     started = time.monotonic()
     sets = [
-        Paperbirds(
+        PaperbirdsSettings(
             species=species,
             families=12,
             difficulty=DIFFICULTY,
@@ -177,9 +179,9 @@ def main(
     birds = draw_birds(sets, images)
     typer.echo(f"{len(birds.names)} species x {images} drawn, {time.monotonic() - started:.0f} s")
     model = train(birds, steps=steps, batch_size=batch_size, lr=lr, seed=seed)
-    # Half precision is what is shipped, so that is what is judged.
+    # The weights are shipped in float16, so these are evaluated.
     model.load_state_dict({k: t.half().float() for k, t in model.state_dict().items()})
-    study = Paperbirds(difficulty=DIFFICULTY)
+    study = PaperbirdsSettings(difficulty=DIFFICULTY)
     accuracy = zero_shot_accuracy(model, study)
     minutes = (time.monotonic() - started) / 60
     packages = ("torch", "open_clip_torch", "timm", "numpy", "pillow")

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from concepthash.data.paperbirds import Paperbirds, Species, draw_image, species_of
+from concepthash.paperbirds import PaperbirdsSettings, Species, draw_image, species_of
 
-SETTINGS = Paperbirds(species=240, families=12, size=320, difficulty="easy", seed=14)
-SIBLINGS = Paperbirds(species=240, families=12, difficulty="hard", seed=14)
+SETTINGS = PaperbirdsSettings(species=240, families=12, size=320, difficulty="easy", seed=14)
+SIBLINGS = PaperbirdsSettings(species=240, families=12, difficulty="hard", seed=14)
 SHOWN = ("warbler", "owl", "hummingbird", "parrot", "kingfisher")
 GAP, CAPTION, FONT_SIZE = 20, 84, 21
 PAPER, INK = (255, 255, 255), (58, 60, 66)

@@ -35,9 +35,9 @@ baseline:
   batch_size: 8
   language: off
   backbone: {name: vit_paperbirds_patch8_64, weights: none, image_size: 64}
-  adapter_width: 16
+  tuning: {width: 16}
   concept_width: 32
-  refinement_heads: 2
+  refinement: {heads: 2}
 seeds: [0, 1]
 tables:
   - name: bits
@@ -249,7 +249,12 @@ def test_trial_trains_one_trial_in_its_own_process_without_ray_and_mlflow(folder
     assert {"lr", "train/total", "val/map", "test/map", "test/quantization_error"} <= set(values)
     assert all(0 <= values[name] <= 1 for name in ("val/map", "test/map"))
     kept = sorted(path.name for path in Path("kept").iterdir())
-    assert kept == ["checkpoint.json", "codes.safetensors", "epoch-0001.safetensors"]
+    assert kept == [
+        "checkpoint.json",
+        "codes.safetensors",
+        "epoch-0001.safetensors",
+        "model.safetensors",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == ["kept", "study.yaml"]
 
 
@@ -267,6 +272,31 @@ def test_codes_that_a_trial_kept_are_evaluated_without_its_images(folder, main, 
     one = main("evaluate", codes, "--concept", "1", "--mean-center", "--metric", "cost", "--json")
     assert json.loads(one)["metrics"]["cost"]["bits"] == 4
     assert (json.loads(one)["concept"], json.loads(one)["mean_center"]) == (1, "on")
+
+
+def test_a_model_that_a_trial_kept_gives_the_same_codes_on_the_studys_images(
+    folder, main, one_thread
+):
+    digest = json.loads(main("plan", "study.yaml", "--json"))["trials"][0]["digest"]
+    main("trial", "study.yaml", "--id", digest, "--out", "kept")
+    asked = ["--metric", "map", "--metric", "concept_maps", "--json"]
+    of_codes = json.loads(main("evaluate", "kept/codes.safetensors", *asked))
+    # The study's own baseline has other bits: the model's configuration is what counts.
+    of_model = json.loads(
+        main("evaluate", "kept/model.safetensors", "--study", "study.yaml", *asked)
+    )
+    assert of_model["metrics"] == of_codes["metrics"]
+    assert of_model["dataset"] == "paperbirds"
+
+
+def test_a_model_without_a_study_is_told_from_codes(folder, main, one_thread, capsys, monkeypatch):
+    digest = json.loads(main("plan", "study.yaml", "--json"))["trials"][0]["digest"]
+    main("trial", "study.yaml", "--id", digest, "--out", "kept")
+    monkeypatch.setattr(sys, "argv", ["concepthash-study", "evaluate", "kept/model.safetensors"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("kept/model.safetensors: is a model, not codes")
 
 
 def test_trial_prints_a_line_an_epoch_and_tests_after_the_last(folder, main, one_thread):

@@ -1,4 +1,4 @@
-"""The tiny CLIP: trained by its script, shipped with the package, loaded like any other."""
+"""The tiny CLIP: its training script, the shipped weights, and how timm and open_clip load them."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from concepthash.data.paperbirds import DIFFICULTIES, Paperbirds, species_of
-from concepthash.model import create_vit
 from concepthash.model.language import open_clip_embeddings
-from concepthash.model.towers import CLIP_FILE, IMAGE_TOWER_FILE, MODEL, RECORD_FILE
+from concepthash.model.tiny_clip import CLIP_FILE, IMAGE_ENCODER_FILE, MODEL, RECORD_FILE
+from concepthash.model.vit import create_vit
+from concepthash.paperbirds import DIFFICULTIES, PaperbirdsSettings, species_of
 from concepthash.pretrain import DIFFICULTY, PARTITIONS, normalized, zero_shot_accuracy
 
 RECORD = json.loads(RECORD_FILE.read_text())
@@ -38,39 +38,39 @@ def shipped():
 # --- what is shipped -------------------------------------------------------------------------
 
 
-def test_the_files_are_those_of_the_record_and_small():
+def test_shipped_files_are_those_of_the_record_and_small():
     for name, digest in RECORD["sha256"].items():
         content = RECORD_FILE.with_name(name).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
-    files = (CLIP_FILE, IMAGE_TOWER_FILE, RECORD_FILE)
+    files = (CLIP_FILE, IMAGE_ENCODER_FILE, RECORD_FILE)
     assert sum(file.stat().st_size for file in files) <= 12_000_000
     assert {t.dtype for file in files[:2] for t in load_file(file).values()} == {torch.float16}
 
 
-def test_the_record_says_how_to_make_them_again():
+def test_record_has_command_seed_and_versions():
     assert RECORD["command"].startswith("python -m concepthash.pretrain ")
     assert RECORD["minutes"] <= 45
     assert {"seed", "steps", "versions", "zero_shot"} <= RECORD.keys()
 
 
-def test_the_shipped_weights_have_their_recorded_zero_shot_accuracy(shipped):
-    accuracy = zero_shot_accuracy(shipped, Paperbirds(difficulty=DIFFICULTY))
+def test_shipped_weights_have_their_recorded_zero_shot_accuracy(shipped):
+    accuracy = zero_shot_accuracy(shipped, PaperbirdsSettings(difficulty=DIFFICULTY))
     recorded = RECORD["zero_shot"]
-    # One image of 400 may fall on the other side on another processor.
+    # Another processor may change the result of one or two of 400 images.
     assert accuracy == pytest.approx(recorded["accuracy"], abs=0.005)
     assert accuracy > 10 * recorded["chance"]
 
 
-def test_timm_and_open_clip_load_the_same_image_tower(shipped):
-    tower = create_vit("vit_paperbirds_patch8_64", weights="pretrained", image_size=64).eval()
+def test_timm_and_open_clip_load_the_same_image_encoder(shipped):
+    encoder = create_vit("vit_paperbirds_patch8_64", weights="pretrained", image_size=64).eval()
     images = normalized(torch.randint(0, 256, (2, 3, 64, 64)).to(torch.uint8))
     with torch.no_grad():
-        torch.testing.assert_close(tower(images), shipped.visual.trunk(images))
-    config = tower.pretrained_cfg
+        torch.testing.assert_close(encoder(images), shipped.visual.trunk(images))
+    config = encoder.pretrained_cfg
     assert (config["mean"], config["std"]) == ((0.5,) * 3, (0.25,) * 3)
 
 
-def test_its_text_embeddings_tell_families_apart():
+def test_text_embeddings_of_a_family_are_more_similar_than_of_two():
     names = ["red-crowned owl", "blue-winged owl", "red-crowned tern", "blue-winged tern"]
     prompts = ["a photo of a {}"]
     text = open_clip_embeddings(names, model=MODEL, pretrained="v1", prompts=prompts)
@@ -78,26 +78,28 @@ def test_its_text_embeddings_tell_families_apart():
     assert min(similarity[0, 1], similarity[2, 3]) > similarity[0, 3]
 
 
-def test_no_species_of_the_pretraining_is_one_of_a_study():
+def test_pretraining_and_studies_have_no_species_in_common():
     pretrained = {
         species.name
         for partition in PARTITIONS
         for species in species_of(
-            Paperbirds(species=1200, families=12, difficulty=DIFFICULTY, partition=partition)
+            PaperbirdsSettings(
+                species=1200, families=12, difficulty=DIFFICULTY, partition=partition
+            )
         )
     }
     assert len(pretrained) == 3600
     for difficulty in DIFFICULTIES:
         for settings in (
-            Paperbirds(difficulty=difficulty),
-            Paperbirds(species=20, families=4, difficulty=difficulty),
-            Paperbirds(species=200, families=12, size=224, difficulty=difficulty),
-            Paperbirds(species=1600, families=8, difficulty=difficulty, seed=7),
+            PaperbirdsSettings(difficulty=difficulty),
+            PaperbirdsSettings(species=20, families=4, difficulty=difficulty),
+            PaperbirdsSettings(species=200, families=12, size=224, difficulty=difficulty),
+            PaperbirdsSettings(species=1600, families=8, difficulty=difficulty, seed=7),
         ):
             assert not pretrained & {species.name for species in species_of(settings)}
-    # What the names are made of is shared.
+    # But the words of the names are the same.
     words = {word for name in pretrained for word in name.split()}
-    study = {word for species in species_of(Paperbirds()) for word in species.name.split()}
+    study = {word for species in species_of(PaperbirdsSettings()) for word in species.name.split()}
     assert study <= words
 
 
@@ -112,11 +114,11 @@ def toy(folder: Path, seed: int = 0) -> dict[str, torch.Tensor]:
     return load_file(folder / CLIP_FILE.name)
 
 
-def test_the_same_seed_makes_the_same_weights(tmp_path):
+def test_same_seed_gives_the_same_weights(tmp_path):
     first, again, other = toy(tmp_path / "a"), toy(tmp_path / "b"), toy(tmp_path / "c", seed=1)
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
     assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
     record = json.loads((tmp_path / "a" / RECORD_FILE.name).read_text())
     assert (record["seed"], record["steps"], record["species"]) == (0, 2, 36)
-    tower = tmp_path / "a" / IMAGE_TOWER_FILE.name
-    create_vit("vit_paperbirds_patch8_64", weights=str(tower), image_size=64)
+    encoder = tmp_path / "a" / IMAGE_ENCODER_FILE.name
+    create_vit("vit_paperbirds_patch8_64", weights=str(encoder), image_size=64)

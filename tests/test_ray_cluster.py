@@ -1,7 +1,7 @@
-"""ray_cluster.yaml as Ray's own launcher reads it, without a word to AWS.
+"""ray_cluster.yaml as Ray's own launcher reads it, without contacting AWS.
 
-prepare_config fills in defaults from files that come with Ray; it is bootstrap_config, never
-called here, that talks to the cloud.
+prepare_config fills in defaults from files that come with Ray; bootstrap_config, which contacts
+AWS, is never called here.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def written() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def cluster(written: dict[str, Any]) -> dict[str, Any]:
-    return prepare_config(copy.deepcopy(written))  # it fills in its argument
+    return prepare_config(copy.deepcopy(written))  # it changes its argument
 
 
 def _pinned(package: str) -> str:
@@ -51,18 +51,19 @@ def _workers(cluster: dict[str, Any]) -> list[dict[str, Any]]:
     return [types[name] for name in types if name != cluster["head_node_type"]]
 
 
-def test_ray_accepts_it(cluster: dict[str, Any]) -> None:
+def test_cluster_file_is_valid_for_ray(cluster: dict[str, Any]) -> None:
     validate_config(cluster)
 
 
-def test_ray_refuses_a_misspelt_field(written: dict[str, Any]) -> None:
-    """So that the test above is known to look."""
+def test_cluster_file_with_a_misspelt_field_is_invalid(written: dict[str, Any]) -> None:
     with pytest.raises(Exception, match="idle_timeout"):
         validate_config(prepare_config({**copy.deepcopy(written), "idle_timeout": 5}))
 
 
 @pytest.mark.parametrize(("node", "kind"), [("head_image", "cpu"), ("worker_image", "gpu")])
-def test_image_is_the_pinned_ray(cluster: dict[str, Any], node: str, kind: str) -> None:
+def test_image_has_the_pinned_versions_of_ray_and_python(
+    cluster: dict[str, Any], node: str, kind: str
+) -> None:
     image = IMAGE.fullmatch(cluster["docker"][node])
     assert image, cluster["docker"][node]
     assert image["ray"] == _pinned("ray")
@@ -71,7 +72,7 @@ def test_image_is_the_pinned_ray(cluster: dict[str, Any], node: str, kind: str) 
     assert f"{image['major']}.{image['minor']}" in SpecifierSet(project["requires-python"])
 
 
-def test_workers_are_spot_and_start_from_none(cluster: dict[str, Any]) -> None:
+def test_workers_are_spot_instances_with_a_gpu_and_none_at_first(cluster: dict[str, Any]) -> None:
     workers = _workers(cluster)
     assert workers
     for worker in workers:
@@ -83,7 +84,7 @@ def test_workers_are_spot_and_start_from_none(cluster: dict[str, Any]) -> None:
         )
 
 
-def test_head_has_no_gpu_and_is_not_spot(cluster: dict[str, Any]) -> None:
+def test_head_is_an_on_demand_instance_without_a_gpu(cluster: dict[str, Any]) -> None:
     head = _head(cluster)
     assert head["max_workers"] == 0
     assert head["resources"].get("GPU", 0) == 0
@@ -91,22 +92,24 @@ def test_head_has_no_gpu_and_is_not_spot(cluster: dict[str, Any]) -> None:
     assert "InstanceMarketOptions" not in head["node_config"]
 
 
-def test_nothing_on_the_head_listens_to_the_world(cluster: dict[str, Any]) -> None:
+def test_servers_on_the_head_listen_on_its_loopback_address_only(cluster: dict[str, Any]) -> None:
     commands = " ".join(cluster["head_start_ray_commands"])
     assert "0.0.0.0" not in commands
     assert "--dashboard-host=127.0.0.1" in commands
     assert "mlflow server --host 127.0.0.1" in commands
 
 
-def test_nodes_install_with_the_constraints(cluster: dict[str, Any]) -> None:
+def test_nodes_install_a_fixed_commit_with_the_constraints(cluster: dict[str, Any]) -> None:
     for commands in (cluster["head_setup_commands"], cluster["worker_setup_commands"]):
         (install,) = [command for command in commands if "pip install" in command]
         assert "-c constraints.txt" in install
         (checkout,) = [command for command in commands if "checkout" in command]
-        assert re.search(r"(v\d+\.\d+\.\d+|[0-9a-f]{40})$", checkout), "the ref may move"
+        assert re.search(r"(v\d+\.\d+\.\d+|[0-9a-f]{40})$", checkout), (
+            "neither a tag of a version nor a commit"
+        )
 
 
-def test_what_is_mounted_is_here(cluster: dict[str, Any]) -> None:
+def test_mounted_folders_exist(cluster: dict[str, Any]) -> None:
     for local in cluster["file_mounts"].values():
         assert (ROOT / local).is_dir()
 
@@ -118,13 +121,13 @@ def _documented_ray_commands() -> list[str]:
     return [line for line in lines if line.startswith("ray ")]
 
 
-def test_the_walk_is_documented() -> None:
+def test_every_step_is_documented() -> None:
     named = {line.split()[1] for line in _documented_ray_commands()}
     assert {"up", "exec", "attach", "dashboard", "rsync-down", "down"} <= named
 
 
 @pytest.mark.parametrize("line", _documented_ray_commands())
-def test_documented_command_is_one_of_ray(line: str) -> None:
-    """Ray's parser takes the command and its flags; nothing is run."""
+def test_documented_command_is_parsed_by_ray(line: str) -> None:
+    """Ray's own parser takes the command and its options; nothing is run."""
     _, name, *arguments = shlex.split(line, comments=True)
     ray_cli.commands[name].make_context(name, arguments)

@@ -1,4 +1,4 @@
-"""Images decoded once, kept as one flat file of pixels that every trial maps into memory."""
+"""Images decoded once into one file of pixels, which every trial maps into memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from concepthash.data.folders import cache_folder, locked
 from concepthash.data.image_set import ImageSet
 from concepthash.errors import InputError
 
 _CHUNK = 512
-
-
-def cache_folder() -> Path:
-    """The user's cache folder of this project (XDG_CACHE_HOME moves it on Linux)."""
-    return Path(platformdirs.user_cache_dir("concepthash-study"))
 
 
 @dataclass(frozen=True)
@@ -32,9 +27,11 @@ class Pixels:
     """Decoded images of an image set, in its order; shorter sides are `image_size`."""
 
     flat: np.ndarray
+    """uint8, the values of all images one after another, each (H, W, 3)."""
     offsets: np.ndarray
+    """(N,) int64, where in `flat` each image starts."""
     sizes: np.ndarray
-    """(N, 2) height and width."""
+    """(N, 2) int64, height and width."""
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -48,14 +45,17 @@ class Pixels:
 
 
 def load_pixels(images: ImageSet, image_size: int) -> Pixels:
-    """Decodes every image, or maps what an earlier call decoded.
+    """All images with their shorter side at `image_size` pixels, decoded once on this machine.
 
-    The cache is known by the set's fingerprint, so a changed set is decoded anew. Raises
-    InputError that names each image which cannot be decoded.
+    Processes that need the same images at the same time wait for the first of them. The cache
+    is found by the set's fingerprint, so that a changed set is decoded again. Raises InputError
+    with a line for each image that cannot be decoded.
     """
     folder = cache_folder() / "pixels" / f"{images.fingerprint}-{image_size}"
     if not folder.is_dir():
-        _decode_into(folder, images, image_size)
+        with locked(folder):
+            if not folder.is_dir():  # else another process has decoded them meanwhile
+                _decode_into(folder, images, image_size)
     sizes = np.array(json.loads((folder / "sizes.json").read_text()), dtype=np.int64).reshape(-1, 2)
     lengths = 3 * sizes.prod(axis=1)
     flat = np.memmap(folder / "pixels.bin", dtype=np.uint8, mode="r")
@@ -63,7 +63,7 @@ def load_pixels(images: ImageSet, image_size: int) -> Pixels:
 
 
 def _decode_into(folder: Path, images: ImageSet, image_size: int) -> None:
-    """Writes beside `folder` and renames, so that a killed or a second process does no harm."""
+    """Writes into a temporary folder and renames it, so that `folder` is always complete."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary, "made")
@@ -83,21 +83,23 @@ def _decode_into(folder: Path, images: ImageSet, image_size: int) -> None:
         try:
             os.rename(made, folder)
         except OSError:
-            if not folder.is_dir():  # else another process was first
+            if not folder.is_dir():  # else another machine that shares the cache was first
                 raise
 
 
 def _decoded(images: ImageSet, image_size: int) -> Iterator[np.ndarray | str]:
-    """Each image as (H, W, 3) uint8, or a line that says why it is none."""
+    """Each image as (H, W, 3) uint8, or a message if it cannot be decoded."""
 
     def decode(path: Path) -> np.ndarray | str:
         try:
             return decode_image(path, image_size)
-        except Exception as error:  # whatever a broken file makes Pillow raise
+        except Exception as error:  # Pillow raises many types for broken files
             reason = (str(error) or type(error).__name__).splitlines()[0]
             if isinstance(error, UnidentifiedImageError):
                 reason = "not an image"
-            return f"{path}: cannot be decoded ({reason}); replace it or take it off the list"
+            return (
+                f"{path}: cannot be decoded ({reason}); replace it, or remove it from the data set"
+            )
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(images.paths), _CHUNK):
@@ -105,7 +107,7 @@ def _decoded(images: ImageSet, image_size: int) -> Iterator[np.ndarray | str]:
 
 
 def decode_image(path: Path, image_size: int) -> np.ndarray:
-    """(H, W, 3) uint8 RGB with the shorter side at `image_size`; transparency becomes white."""
+    """(H, W, 3) uint8 RGB with the shorter side at `image_size`, transparent pixels on white."""
     with Image.open(path) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.has_transparency_data:

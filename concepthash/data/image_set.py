@@ -1,10 +1,10 @@
-"""What every reader of a data set returns: where its images are and what is known of them."""
+"""What every reader of a data set returns: the images' paths and annotations."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from concepthash.errors import InputError
 
-SHOWN = 10  # lines of one kind of error; a wrong folder would give thousands
+SHOWN = 10  # lines of one kind of error, of which there may be thousands
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """N images of C classes with, if the set has them, P annotated parts in each."""
+    """N images of C classes, each with P annotated parts if the data set has parts."""
 
     name: str
     root: Path
@@ -33,11 +33,24 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.paths)
 
+    def first_classes(self, count: int) -> ImageSet:
+        """The images of the first `count` classes, by label."""
+        keep = self.labels < count
+        return replace(
+            self,
+            paths=tuple(path for path, kept in zip(self.paths, keep, strict=True) if kept),
+            labels=self.labels[keep],
+            is_train=self.is_train[keep],
+            class_names=self.class_names[:count],
+            families=self.families[:count],
+            parts=None if self.parts is None else self.parts[keep],
+        )
+
     @cached_property
     def fingerprint(self) -> str:
-        """16 hex digits over each image's path below `root`, label, split and size in bytes.
+        """16 hexadecimal digits of each image's path below `root`, label, split and file size.
 
-        Images are not opened. A file edited in place to the same size goes unnoticed.
+        Images are not opened, so a file that is changed but keeps its size is not noticed.
         """
         digest = hashlib.sha256()
         for path, label, train in zip(self.paths, self.labels, self.is_train, strict=True):
@@ -49,8 +62,8 @@ class ImageSet:
 def check(images: ImageSet) -> ImageSet:
     """Return `images` if a study can use them.
 
-    Raises InputError if there are no images, if a class has none in the training set (there
-    would be nothing to find), if there is no query, or if an image file is missing.
+    Raises InputError if there are no images, if a class has no training image (its queries could
+    find nothing), if there is no query, or if an image file is missing.
     """
     if not images.paths:
         raise InputError(f"{images.root}: holds no images; at least one a class is needed")
@@ -73,7 +86,7 @@ def check(images: ImageSet) -> ImageSet:
 
 
 def shortened(lines: Iterable[str]) -> list[str]:
-    """The first lines, and how many more there were."""
+    """The first lines, and a line with the number of the others."""
     lines = list(lines)
     more = len(lines) - SHOWN
     return lines if more <= 0 else [*lines[:SHOWN], f"... and {more} more like these"]

@@ -1,9 +1,10 @@
-"""Batches that depend on the seed, the epoch and the image alone, not on how they are loaded."""
+"""Batches of images, decided by seed, epoch and image: the number of workers changes nothing."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,29 +14,36 @@ from torch.utils.data import DataLoader, Dataset
 from concepthash.data.cache import Pixels
 from concepthash.data.transforms import Transform
 
-Batch = tuple[Tensor, Tensor]
-"""Images uint8 (B, 3, S, S) and labels int64 (B,)."""
+
+class Batch(NamedTuple):
+    images: Tensor
+    """(B, 3, S, S) uint8."""
+    labels: Tensor
+    """(B,) int64."""
+    indices: Tensor
+    """(B,) int64, the position of each image in the image set."""
 
 
 class _Images(Dataset[Batch]):
-    """Fetched by a list of (index, seed) pairs, a whole batch at once."""
+    """Gives a whole batch for a list of (index, seed) pairs."""
 
     def __init__(self, pixels: Pixels, labels: np.ndarray, transform: Transform) -> None:
         self.pixels, self.labels, self.transform = pixels, torch.from_numpy(labels), transform
 
     def __getitem__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         images = []
-        # Augmentations draw from torch's global generator: give each image its own stream, and
-        # leave the generator as it was.
+        # Augmentations draw from torch's global generator: seed it for each image, and restore
+        # its state afterwards.
         with torch.random.fork_rng(devices=[]):
             for index, seed in keys:
                 torch.manual_seed(seed)
                 images.append(self.transform(self.pixels[index]))
-        return torch.stack(images), self.labels[[index for index, _ in keys]]
+        indices = torch.tensor([index for index, _ in keys])
+        return Batch(torch.stack(images), self.labels[indices], indices)
 
 
 def steps_per_epoch(num_images: int, batch_size: int) -> int:
-    """Batches of an epoch; a last batch of one image is left out: batch statistics need two."""
+    """Batches of an epoch. A last batch of one image is dropped: batch statistics need two."""
     return max(1, math.ceil(num_images / batch_size) - (num_images % batch_size == 1))
 
 
@@ -51,7 +59,10 @@ def training_batches(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch over `indices` in random order, each image augmented from its own seed."""
+    """One epoch over the images `indices` in random order, each augmented with its own seed.
+
+    Order and seeds follow from `seed` and `epoch`. `labels` (N,) are those of all images.
+    """
     rng = np.random.default_rng([seed, epoch])
     order = rng.permutation(indices)
     seeds = rng.integers(2**63, size=len(order))
@@ -71,7 +82,7 @@ def evaluation_batches(
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:
-    """`indices` in their order."""
+    """The images `indices` in this order, none dropped. `labels` (N,) are those of all images."""
     keys = [(index, 0) for index in indices.tolist()]
     batches = [keys[start : start + batch_size] for start in range(0, len(keys), batch_size)]
     yield from _loader(pixels, labels, transform, batches, workers, pin_memory)
@@ -87,9 +98,9 @@ def _loader(
 ) -> DataLoader[Batch]:
     return DataLoader(
         _Images(pixels, labels, transform),
-        sampler=batches,  # each item is the keys of a whole batch
+        sampler=batches,  # an item is the list of keys of a whole batch
         batch_size=None,
         num_workers=workers,
         pin_memory=pin_memory,
-        generator=torch.Generator(),  # else it would draw its workers' seed from the global one
+        generator=torch.Generator(),  # else the global one would give the workers' seed
     )

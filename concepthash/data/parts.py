@@ -1,4 +1,4 @@
-"""Where annotated parts lie in the square that the model sees."""
+"""Positions of annotated parts in the square crop that the model gets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from concepthash.data.image_set import ImageSet
 
 
 def parts_in_crop(images: ImageSet, indices: np.ndarray, image_size: int) -> NDArray[np.float32]:
-    """(B, P, 3) x, y in pixels of the central square of side `image_size`, and visible (0 or 1).
+    """(B, P, 3): x, y in pixels of the central crop of side `image_size`, and visible (0 or 1).
 
-    A part that the crop cuts off is not visible. P is 0 for a set without annotated parts.
+    A part outside the crop is not visible. P is 0 for a data set without annotated parts.
     """
     if images.parts is None:
         return np.zeros((len(indices), 0, 3), dtype=np.float32)
     parts = images.parts[indices].astype(np.float32, copy=True)
     for part, index in zip(parts, indices.tolist(), strict=True):
-        with Image.open(images.paths[index]) as image:  # reads the head of the file alone
+        with Image.open(images.paths[index]) as image:  # reads only the file's header
             size = np.array(image.size)  # width, height
         resized = np.maximum(image_size, np.round(size * image_size / size.min()))
         part[:, :2] = part[:, :2] * (resized / size) - np.round((resized - image_size) / 2)

@@ -1,4 +1,4 @@
-"""From a decoded image to the S x S input, on uint8 tensors (3, H, W)."""
+"""Crops and augmentations: from a decoded image, uint8 (3, H, W), to the input (3, S, S)."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ Transform = Callable[[Tensor], Tensor]
 
 
 def evaluation_transform(image_size: int) -> Transform:
-    """The central square. Images are cached with their shorter side at `image_size`."""
+    """The central crop, for images whose shorter side is `image_size`."""
     crop: Transform = v2.CenterCrop(image_size)
     return crop
 
 
 def training_transform(augmentation: str, image_size: int) -> Transform:
-    """The augmentation of that name.
+    """The augmentation called `augmentation`.
 
-    `trivial`: TrivialAugment (Mueller & Hutter, ICCV 2021) on a random square, and a flip, as in
-    the paper; `crop-flip-color`: random resized crop, flip, colour jitter; `none`: as evaluated.
+    `trivial`: random crop, flip and TrivialAugment (Mueller & Hutter, ICCV 2021), as in the paper;
+    `crop-flip-color`: random resized crop, flip and colour jitter; `none`: the central crop.
+    Raises ValueError for another name.
     """
     if augmentation == "trivial":
         steps = [
@@ -44,5 +45,5 @@ def training_transform(augmentation: str, image_size: int) -> Transform:
 
 
 def normalize(images: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    """uint8 (B, 3, S, S) to float32 with channel means and deviations (3,) of values in [0, 1]."""
+    """(images / 255 - mean) / std for uint8 (B, 3, S, S), as float32; `mean` and `std` are (3,)."""
     return (images.to(torch.float32) / 255 - mean.view(3, 1, 1)) / std.view(3, 1, 1)

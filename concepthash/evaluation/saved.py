@@ -3,52 +3,82 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from concepthash.errors import InputError
-from concepthash.retrieval import centered, sub_code
+from concepthash.retrieval import Histograms, centered, histograms, sub_code
+
+FORMAT = 2
+"""Of the file. Format 1 had no number; its attention and parts were not optional."""
+
+
+@dataclass(frozen=True)
+class Concepts:
+    """What is known of the M concepts of a method that has some, and of annotated parts."""
+
+    query_attention: Tensor
+    """(Q, M, N) in [0, 1], each concept's attention over the patches, averaged over heads."""
+    query_noisy_attention: Tensor | None = None
+    """The same for the queries with a little noise; None where it was not computed."""
+    query_parts: Tensor | None = None
+    """(Q, P, 3) x, y in pixels of the S x S input, and whether the part is visible (0 or 1)."""
+    part_names: tuple[str, ...] = ()
+    """P names; empty for a data set without annotated parts."""
 
 
 @dataclass(frozen=True)
 class SavedCodes:
-    """Codes of queries and database after training, and what is needed to judge them."""
+    """Codes of queries and database after training, and what is needed to evaluate them."""
 
     query_codes: Tensor
-    """(Q, K) before the sign."""
+    """(Q, K) floating, before binarizing."""
     query_labels: Tensor
-    """(Q,) int64, indices of `class_names`."""
+    """(Q,) int64 in [0, C), indices of `class_names`."""
     query_index: Tensor
     """(Q,) int64, which image of the data set."""
-    query_attention: Tensor
-    """(Q, M, N) each concept's attention over the patches, averaged over heads."""
-    query_noisy_attention: Tensor
-    """The same for the queries with a little noise."""
     database_codes: Tensor
+    """(D, K) floating, before binarizing."""
     database_labels: Tensor
+    """(D,) int64 in [0, C)."""
     database_index: Tensor
+    """(D,) int64, which image of the data set."""
     families: Tensor
     """(C,) int64 family of each class; -1 where it is unknown."""
-    query_parts: Tensor
-    """(Q, P, 3) x, y in pixels of the S x S input, and whether the part is in sight; P may be 0."""
     class_names: tuple[str, ...]
-    part_names: tuple[str, ...]
     image_size: int
     """S, pixels."""
     epoch: int
     """After which the codes were taken."""
+    concepts: Concepts | None = None
+    """None for a method without concepts."""
 
     @property
     def num_concepts(self) -> int:
-        return self.query_attention.shape[1]
+        """M; 1 for codes without concepts."""
+        return self.concepts.query_attention.shape[1] if self.concepts else 1
 
     @property
     def num_bits(self) -> int:
         return self.query_codes.shape[1]
+
+    @property
+    def retrieval(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Query codes and labels, database codes and labels: the arguments of retrieval metrics."""
+        return self.query_codes, self.query_labels, self.database_codes, self.database_labels
+
+    @cached_property
+    def histograms(self) -> Histograms:
+        """How many database images lie at each distance from a query, counted once."""
+        return histograms(*self.retrieval)
 
     def centered(self) -> SavedCodes:
         """The codes less the database's mean, so that each bit halves it about evenly."""
@@ -57,50 +87,159 @@ class SavedCodes:
 
     def of_concept(self, concept: int) -> SavedCodes:
         """The sub-codes and attention of one concept alone. Raises InputError if there is none."""
+        if self.concepts is None:
+            raise InputError(f"--concept {concept}: these codes have no concepts")
         if not 0 <= concept < self.num_concepts:
             raise InputError(
                 f"--concept {concept}: these codes have concepts 0 to {self.num_concepts - 1}"
             )
+        noisy = self.concepts.query_noisy_attention
+        only = slice(concept, concept + 1)
         return replace(
             self,
             query_codes=sub_code(self.query_codes, concept, self.num_concepts),
             database_codes=sub_code(self.database_codes, concept, self.num_concepts),
-            query_attention=self.query_attention[:, concept : concept + 1],
-            query_noisy_attention=self.query_noisy_attention[:, concept : concept + 1],
+            concepts=replace(
+                self.concepts,
+                query_attention=self.concepts.query_attention[:, only],
+                query_noisy_attention=None if noisy is None else noisy[:, only],
+            ),
         )
 
-    def tensors(self) -> dict[str, Tensor]:
-        return {name: getattr(self, name) for name in _TENSORS}
 
-    def metadata(self) -> dict[str, str]:
-        """As a .safetensors file holds it: one JSON text."""
-        return {"concepthash": json.dumps({name: getattr(self, name) for name in _FACTS})}
+# --- the file --------------------------------------------------------------------------------
+
+# The tensors of a file and the letters of their shapes; those of Concepts may be missing.
+_SHAPES = {
+    "query_codes": "QK",
+    "query_labels": "Q",
+    "query_index": "Q",
+    "database_codes": "DK",
+    "database_labels": "D",
+    "database_index": "D",
+    "families": "C",
+}
+_CONCEPT_SHAPES = {
+    "query_attention": "QMN",
+    "query_noisy_attention": "QMN",
+    "query_parts": "QP3",
+}
+_INTEGERS = {name for name, letters in _SHAPES.items() if len(letters) == 1}
+_HALF = ("query_attention", "query_noisy_attention")
+"""Kept in float16: they are the larger part of a file."""
 
 
-_FACTS = ("class_names", "part_names", "image_size", "epoch")
-_TENSORS = tuple(name for name in SavedCodes.__dataclass_fields__ if name not in _FACTS)
+def write_codes(path: Path, saved: SavedCodes) -> None:
+    """Writes a .safetensors file that `read_codes` reads, attention in float16.
+
+    Atomic: the file is replaced as a whole, so a killed process leaves the one before.
+    """
+    concepts = saved.concepts
+    tensors = {name: getattr(saved, name) for name in _SHAPES}
+    if concepts is not None:
+        optional = {name: getattr(concepts, name) for name in _CONCEPT_SHAPES}
+        tensors |= {name: tensor for name, tensor in optional.items() if tensor is not None}
+    for name in _HALF:
+        if name in tensors:
+            tensors[name] = tensors[name].half()
+    facts = {
+        "format": FORMAT,
+        "class_names": saved.class_names,
+        "part_names": concepts.part_names if concepts else (),
+        "image_size": saved.image_size,
+        "epoch": saved.epoch,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(on_cpu, temporary, {"concepthash": json.dumps(facts)})
+    os.replace(temporary, path)
 
 
 def read_codes(path: Path) -> SavedCodes:
-    """What a trial wrote to codes.safetensors. Raises InputError."""
+    """What `write_codes` wrote; attention comes as float32.
+
+    Raises InputError for a file of something else or of another format, and, with a line for each
+    tensor, for NaN or infinity, shapes that do not match, and labels out of range.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["concepthash"])
-            tensors = {name: file.get_tensor(name) for name in _TENSORS}
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            if (found := facts.get("format", 1)) != FORMAT:
+                raise InputError(
+                    f"{path}: is of format {found}, but this version reads format {FORMAT}; train"
+                    " the trial again, or evaluate it with the version that wrote the file"
+                )
+            class_names, part_names = tuple(facts["class_names"]), tuple(facts["part_names"])
+            image_size, epoch = int(facts["image_size"]), int(facts["epoch"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: holds no codes of a trial ({type(error).__name__}: {error}); give a"
-            " codes.safetensors that this version wrote"
+            " codes.safetensors that this project wrote"
         ) from error
-    for name in ("query_attention", "query_noisy_attention"):
-        tensors[name] = tensors[name].float()
+    sizes = {"C": len(class_names), "P": len(part_names), "3": 3}
+    if problems := list(_problems(tensors, sizes)):
+        raise InputError(*(f"{path}: {problem}" for problem in problems))
+    concepts = None
+    if "query_attention" in tensors:
+        noisy = tensors.get("query_noisy_attention")
+        concepts = Concepts(
+            query_attention=tensors["query_attention"].float(),
+            query_noisy_attention=None if noisy is None else noisy.float(),
+            query_parts=tensors.get("query_parts"),
+            part_names=part_names,
+        )
     return SavedCodes(
-        **tensors,
-        class_names=tuple(facts["class_names"]),
-        part_names=tuple(facts["part_names"]),
-        image_size=int(facts["image_size"]),
-        epoch=int(facts["epoch"]),
+        **{name: tensors[name] for name in _SHAPES},
+        class_names=class_names,
+        image_size=image_size,
+        epoch=epoch,
+        concepts=concepts,
     )
+
+
+def _problems(tensors: dict[str, Tensor], sizes: dict[str, int]) -> Iterator[str]:
+    """A line for each tensor of a file that is not as it should be.
+
+    `sizes` by letter are those known; the first tensor with another size decides it for the rest.
+    """
+    for name, letters in (_SHAPES | _CONCEPT_SHAPES).items():
+        if name not in tensors:
+            if name in _SHAPES:
+                yield f"{name} is missing"
+            continue
+        shape = tuple(tensors[name].shape)
+        for letter, size in zip(letters, shape, strict=False):
+            sizes.setdefault(letter, size)
+        wanted = tuple(sizes.get(letter, letter) for letter in letters)
+        if shape != wanted:
+            text = ", ".join(map(str, wanted))
+            yield f"{name} must be ({', '.join(letters)}) = ({text}), but is {shape}"
+        elif 0 in shape and name != "query_parts":
+            yield f"{name} is empty: its shape is {shape}"
+        elif problem := _problem_of_values(tensors[name], name, sizes["C"]):
+            yield f"{name} {problem}"
+    if "K" in sizes and "M" in sizes and sizes["K"] % max(sizes["M"], 1):
+        yield f"query_attention is of {sizes['M']} concepts, which do not divide {sizes['K']} bits"
+
+
+def _problem_of_values(tensor: Tensor, name: str, num_classes: int) -> str | None:
+    if name not in _INTEGERS:
+        if not tensor.is_floating_point():
+            return f"must be floating numbers, but is {tensor.dtype}"
+        # Places of parts that are not visible are never read, so may be NaN.
+        if name != "query_parts" and not tensor.isfinite().all():
+            return "holds NaN or infinity"
+        return None
+    if tensor.dtype != torch.int64:
+        return f"must be torch.int64, but is {tensor.dtype}"
+    least, low, high = -1 if name == "families" else 0, int(tensor.min()), int(tensor.max())
+    if low < least:
+        return f"must be at least {least}, but one is {low}"
+    if name.endswith("_labels") and high >= num_classes:
+        return f"must lie in 0..{num_classes - 1}, for {num_classes} classes, but one is {high}"
+    return None
 
 
 def family_numbers(families: tuple[str, ...]) -> Tensor:

@@ -38,7 +38,7 @@ class _QuickGELU(torch.autograd.Function):
         return grad
 
 
-def lean_activation(block: nn.Module) -> None:
+def use_fast_quick_gelu(block: nn.Module) -> None:
     """Puts our QuickGELU in the place of timm's, if the block's MLP has one."""
     mlp: Any = getattr(block, "mlp", None)
     if isinstance(getattr(mlp, "act", None), TimmQuickGELU):

@@ -16,7 +16,7 @@ from timm.models.eva import EvaAttention, EvaBlock
 from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 
-from concepthash.model.activations import lean_activation
+from concepthash.model.activations import use_fast_quick_gelu
 from concepthash.model.adapters import Adapter
 
 BLOCKS = (Block, EvaBlock)
@@ -34,7 +34,7 @@ class AdaptedBlock(nn.Module):
         self, block: nn.Module, width: int, attention_adapter: int | None, mlp_adapter: int | None
     ) -> None:
         super().__init__()
-        lean_activation(block)
+        use_fast_quick_gelu(block)
         self.block: Any = block  # a block of timm, whose parts have no common type
         self.adapt_attention = _adapter(width, attention_adapter)
         self.adapt_mlp = _adapter(width, mlp_adapter)

@@ -10,25 +10,24 @@ from torch import Tensor, nn
 class ConceptTokens(nn.Module):
     """M learnable queries (M, E) become the visual prompts (M, D) of the backbone.
 
-    With a refinement block, `x = norm1(q) + SA(q)`, `x = norm2(x) + FFN(x)`, as in the paper's
-    released implementation: the norms stand on the residual. Then a linear map to the backbone's
-    width. `dropout` acts in training, on attention weights and in the feed-forward.
+    With a refinement block of so many `heads`, `x = norm1(q) + SA(q)`, `x = norm2(x) + FFN(x)`, as
+    in the paper's released implementation: the norms stand on the residual. Then a linear map to
+    the backbone's width. `dropout` acts in training, on attention weights and in the feed-forward.
     """
 
     def __init__(
         self,
         num_concepts: int,
         concept_width: int,
-        heads: int,
         width: int,
         *,
-        refined: bool = True,
+        heads: int | None,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.queries = nn.Parameter(torch.randn(num_concepts, concept_width))
-        self.refined = refined
-        if refined:
+        self.refined = heads is not None
+        if heads is not None:
             self.attention = nn.MultiheadAttention(
                 concept_width, heads, dropout=dropout, batch_first=True
             )

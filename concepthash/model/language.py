@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from concepthash.errors import InputError
-from concepthash.model import towers  # noqa: F401  registers our own towers with open_clip
+from concepthash.model import tiny_clip  # noqa: F401  registers our own with open_clip
 
 
 def open_clip_embeddings(
@@ -25,7 +25,7 @@ def open_clip_embeddings(
 ) -> Tensor:
     """Unit vectors (C, E): the mean over `prompts` of each class's unit text embeddings.
 
-    `pretrained` is open_clip's tag, a local file, or "none" for an untrained tower (always the
+    `pretrained` is open_clip's tag, a local file, or "none" for an untrained encoder (always the
     same one). Raises InputError if open_clip has no such model or weights.
     """
     if model not in open_clip.list_models():
@@ -42,8 +42,8 @@ def open_clip_embeddings(
     try:
         with torch.random.fork_rng(devices=[]), _without_warnings():
             open_clip.get_tokenizer(model)  # some lie on a hub, too
-            torch.manual_seed(0)  # an untrained tower is to be the same for every trial
-            tower = open_clip.create_model(
+            torch.manual_seed(0)  # an untrained encoder is to be the same for every trial
+            encoder = open_clip.create_model(
                 model, pretrained=None if pretrained == "none" else pretrained
             ).eval()
     except Exception as error:  # whatever a broken file makes the readers raise
@@ -51,19 +51,19 @@ def open_clip_embeddings(
         raise InputError(
             f"language: weights or tokenizer of {model}, {pretrained} not loaded ({reason})"
         ) from error
-    return tower_embeddings(tower, model, class_names, prompts)
+    return encoder_embeddings(encoder, model, class_names, prompts)
 
 
 @torch.no_grad()
-def tower_embeddings(
-    tower: Any, model: str, class_names: Sequence[str], prompts: Sequence[str]
+def encoder_embeddings(
+    encoder: Any, model: str, class_names: Sequence[str], prompts: Sequence[str]
 ) -> Tensor:
     """The same from a model of open_clip that is there already."""
     tokenize = open_clip.get_tokenizer(model)
     of_prompts = [
         torch.cat(
             [
-                tower.encode_text(
+                encoder.encode_text(
                     tokenize([prompt.replace("{}", name) for name in names]), normalize=True
                 )
                 for names in _chunks(class_names, 256)
@@ -83,7 +83,7 @@ def weights_digest(model: str, pretrained: str) -> str:
 
 @contextmanager
 def _without_warnings() -> Iterator[None]:
-    """open_clip warns on the root logger of what was asked for: an untrained tower."""
+    """open_clip warns on the root logger of what was asked for: an untrained encoder."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)

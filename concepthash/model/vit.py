@@ -6,6 +6,7 @@ import difflib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import timm
 from timm.layers.patch_embed import PatchEmbed
@@ -14,14 +15,16 @@ from timm.models import load_state_dict as read_state_dict
 from torch import Tensor
 
 from concepthash.errors import InputError
-from concepthash.model import towers  # noqa: F401  registers our own towers with timm
+from concepthash.model import tiny_clip  # noqa: F401  registers our own encoders with timm
 from concepthash.model.blocks import ATTENTIONS, BLOCKS
 
 ViT = VisionTransformer | Eva
 
 
-def create_vit(name: str, *, weights: str, image_size: int) -> ViT:
+def create_vit(name: str, *, weights: str, image_size: int, **settings: Any) -> ViT:
     """timm's model `name` at `image_size`, with `weights` "pretrained", "none" or a local file.
+
+    `settings` are further arguments of timm's model.
 
     Raises InputError if timm has no such Vision Transformer of plain blocks, if the size does not
     fit its patches, or if the file does not fit the model (naming the keys).
@@ -33,7 +36,11 @@ def create_vit(name: str, *, weights: str, image_size: int) -> ViT:
         )
     try:
         vit = timm.create_model(
-            name, pretrained=weights == "pretrained", num_classes=0, img_size=image_size
+            name,
+            pretrained=weights == "pretrained",
+            num_classes=0,
+            img_size=image_size,
+            **settings,
         )
     except TypeError as error:  # it takes no img_size
         raise InputError(_no_vit(name)) from error

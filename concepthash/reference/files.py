@@ -1,18 +1,17 @@
-"""Released checkpoint files, and the files that they are imported to."""
+"""Checkpoint files of the released code, and the model files that they are imported to."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from torch import Tensor
 
 from concepthash.errors import InputError
-from concepthash.model import ConceptHash
+from concepthash.methods.bundle import Bundle, write_bundle
+from concepthash.methods.concepthash import ConceptHash
 from concepthash.reference.model import Architecture, build
 from concepthash.reference.names import translate
 
@@ -44,7 +43,7 @@ def import_checkpoint(
     refinement_heads: int | None = None,
     image_size: int | None = None,
 ) -> ConceptHash:
-    """The model of a released .pth file, written to `out` by our names. Raises InputError."""
+    """The model of a released .pth file, written to `out` as a bundle. Raises InputError."""
     if out.suffix != ".safetensors":
         raise InputError(f"{out}: must end in .safetensors")
     if out.is_dir():
@@ -52,20 +51,7 @@ def import_checkpoint(
     if not out.parent.is_dir():
         raise InputError(f"{out.parent}: no such folder; create it first")
     architecture = Architecture(num_heads, refinement_heads or num_heads)
-    model = build(translate(read_released(source)), architecture, image_size)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, out, metadata={"concepthash": json.dumps(architecture._asdict())})
+    model, config = build(translate(read_released(source)), architecture, image_size)
+    bundle = Bundle(model, config, torch.tensor(OPENAI_CLIP_MEAN), torch.tensor(OPENAI_CLIP_STD))
+    write_bundle(out, bundle, hub_weights=False)
     return model
-
-
-def read_imported(path: Path) -> ConceptHash:
-    """What `concepthash-study import-checkpoint` wrote. Raises InputError."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = (file.metadata() or {}).get("concepthash")
-        state = load_file(path)
-    except (FileNotFoundError, SafetensorError) as error:
-        raise InputError(f"{path}: cannot be read as a .safetensors file ({error})") from error
-    if metadata is None:
-        raise InputError(f"{path}: was not written by `concepthash-study import-checkpoint`")
-    return build(state, Architecture(**json.loads(metadata)), None)

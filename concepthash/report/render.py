@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined
 from markupsafe import Markup, escape
 from matplotlib.figure import Figure
 
 from concepthash.plan import Plan
-from concepthash.report import captions, curves, words
-from concepthash.report.claims import ClaimsResult, claims_frame, claims_results
+from concepthash.report import wording
+from concepthash.report.cells import prepared
+from concepthash.report.curves import METRICS, curves_caption, curves_figure, training_curves
 from concepthash.report.escape import Raw, markdown, tex
-from concepthash.report.figures import curves_figure, grid_figure, inline_svg, pdf, svg
+from concepthash.report.figures import inline_svg, pdf, svg
 from concepthash.report.files import write_files
+from concepthash.report.kinds import KINDS, TableReport
 from concepthash.report.overview import Progress, TrialLine, progress, trial_lines
-from concepthash.report.search import SearchResult, search_result
-from concepthash.report.tables import GridResult, grid_results, prepared, tidy
-from concepthash.spec import TrialSpec
 
-CURVES = "training-curves"
+# The report's own names have a dot, which no table's name has.
+CURVES = "report.training-curves"
 """File name of the figure of training curves."""
 
 
@@ -52,28 +52,18 @@ class Picture:
     def inline(self) -> Markup:
         return Markup(inline_svg(self.svg, self.name, str(escape(self.caption))))
 
-
-Result = GridResult | SearchResult | ClaimsResult
+    @property
+    def files(self) -> dict[str, bytes]:
+        return {f"{self.name}.svg": self.svg.encode(), f"{self.name}.pdf": self.pdf}
 
 
 @dataclass(frozen=True)
 class Section:
-    """A table with its title, caption and figure."""
+    """A table with its number and its figure."""
 
     number: int
-    title: str
-    caption: str
-    result: Result
+    table: TableReport
     picture: Picture | None
-
-    @property
-    def name(self) -> str:
-        return self.result.table.name
-
-    @property
-    def kind(self) -> str:
-        kinds = {GridResult: "grid", SearchResult: "search", ClaimsResult: "claims"}
-        return kinds[type(self.result)]
 
 
 @dataclass(frozen=True)
@@ -100,54 +90,47 @@ class Report:
 def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[str, str]) -> Path:
     """Writes report.html, report.md, and the tables and figures by name; returns report.html.
 
-    Of a table NAME: NAME.tex, NAME.csv, NAME.svg and NAME.pdf.
+    Of a table NAME: NAME.tex, NAME.csv and, if it has a figure, NAME.svg and NAME.pdf. Raises
+    InputError if the folder cannot be written.
     """
     report = make_report(plan, runs, provenance)
     files: dict[str, bytes] = {}
     for section in report.sections:
         if section.picture:
-            files |= _picture_files(section.picture)
-        table = _tex_environment().get_template("table.tex").render(section=section, plan=plan)
-        files[f"{section.name}.tex"] = table.encode()
-        files[f"{section.name}.csv"] = _frame(section.result).write_csv().encode()
+            files |= section.picture.files
+        name = section.table.name
+        source = _tex_environment().get_template("table.tex").render(r=report, section=section)
+        files[f"{name}.tex"] = source.encode()
+        files[f"{name}.csv"] = section.table.frame.write_csv().encode()
     if report.curves:
-        files |= _picture_files(report.curves)
+        files |= report.curves.files
     files["report.md"] = _environment(markdown).get_template("report.md").render(r=report).encode()
-    page = _html_environment().get_template("report.html").render(r=report)
+    page = _environment(None).get_template("report.html").render(r=report, kinds=list(KINDS))
     files["report.html"] = page.encode()  # last, so that all it refers to is there
     write_files(folder, files)
     return folder / "report.html"
 
 
-def _frame(result: Result) -> pl.DataFrame:
-    if isinstance(result, SearchResult):
-        return result.frame
-    return claims_frame(result) if isinstance(result, ClaimsResult) else tidy(result)
-
-
 def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report:
     trials = prepared(runs.trials)
-    tables: list[GridResult | ClaimsResult] = [
-        *grid_results(plan, trials),
-        *claims_results(plan, trials),
-    ]
-    searches = [search_result(plan, table, trials) for table in plan.searches]
-    every: list[Result] = [*tables, *searches]
-    results = {result.table.name: result for result in every}
-    study = plan.study
+    tables = [KINDS[planned.table.kind](plan, planned, trials) for planned in plan.tables]
     sections: list[Section] = []
     figures = 0
-    for number, table in enumerate(study.tables, start=1):
-        section = _section(plan, number, results[table.name], figures + 1)
-        figures += section.picture is not None
-        sections.append(section)
-    done = progress(plan, trials, tables, searches)
+    for number, table in enumerate(tables, start=1):
+        picture = _picture(figures + 1, table.name, table.figure_caption, table.figure)
+        figures += picture is not None
+        sections.append(Section(number, table, picture))
+    curves = {metric: training_curves(plan, runs.history, metric) for metric in METRICS}
+    done = progress(plan, trials, tables)
     facts = {
-        "Dataset": words.dataset_words(study.dataset),
-        "Protocol": words.protocols_in_full(_specs(plan)),
-        "Baseline": words.baseline_words(study.baseline),
-        "Seeds": ", ".join(map(str, study.seeds)),
-        "Done": _done(done),
+        "Data set": plan.study.dataset.describe(),
+        # The baseline's protocol first.
+        "Protocol": wording.protocols_in_full(
+            trial.spec for trial in (plan.baseline, *plan.trials.values())
+        ),
+        "Baseline": wording.baseline_in_full(plan.baseline),
+        "Seeds": ", ".join(map(str, plan.study.seeds)),
+        "Done": done.done,
         "Training time": done.cost,
     }
     return Report(
@@ -155,49 +138,14 @@ def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report
         {name: text for name, text in facts.items() if text},
         done,
         sections,
-        _curves_picture(plan, runs.history, figures + 1),
-        trial_lines(plan, trials),
+        _picture(figures + 1, CURVES, curves_caption(curves), curves_figure(curves)),
+        trial_lines(plan, trials, tables),
         provenance,
     )
 
 
-def _specs(plan: Plan) -> list[TrialSpec]:
-    """Of all trials, the baseline's first."""
-    return [trial.spec for trial in (plan.baseline, *plan.trials.values())]
-
-
-def _done(progress: Progress) -> str:
-    cells = f"{progress.cells_done} of {words.plural(progress.cells, 'cell')}"
-    parts = [cells, f"{progress.trials_done} of {words.plural(progress.trials, 'trial')}"]
-    planned = ", ".join(parts) if progress.cells else ""
-    search = f"{progress.sampled} of {words.plural(progress.to_sample, 'sampled trial')}"
-    return "; ".join(filter(None, [planned, search if progress.to_sample else ""]))
-
-
-def _section(plan: Plan, number: int, result: Result, figure_number: int) -> Section:
-    title = captions.title(result.table)
-    if isinstance(result, SearchResult):
-        return Section(number, title, captions.search_caption(plan, result), result, None)
-    if isinstance(result, ClaimsResult):
-        return Section(number, title, captions.claims_caption(plan, result), result, None)
-    caption = captions.grid_figure_caption(result)
-    picture = _picture(figure_number, result.table.name, caption, grid_figure(result))
-    return Section(number, title, captions.grid_caption(plan, result), result, picture)
-
-
-def _curves_picture(plan: Plan, history: pl.DataFrame, number: int) -> Picture | None:
-    found = {metric: curves.training_curves(plan, history, metric) for metric in curves.METRICS}
-    most = max(found.values(), key=len)
-    caption = captions.curves_caption(len(most), any(curve.is_baseline for curve in most))
-    return _picture(number, CURVES, caption, curves_figure(found))
-
-
 def _picture(number: int, name: str, caption: str, figure: Figure | None) -> Picture | None:
     return None if figure is None else Picture(number, name, caption, svg(figure), pdf(figure))
-
-
-def _picture_files(picture: Picture) -> dict[str, bytes]:
-    return {f"{picture.name}.svg": picture.svg.encode(), f"{picture.name}.pdf": picture.pdf}
 
 
 # --- templates -----------------------------------------------------------------------------
@@ -210,7 +158,12 @@ def _environment(plain: Callable[[str], str] | None, **options: Any) -> Environm
         return value if plain is None or isinstance(value, Raw) else plain(str(value))
 
     environment = Environment(
-        loader=PackageLoader("concepthash.report"),
+        loader=ChoiceLoader(
+            [
+                PackageLoader("concepthash.report"),
+                PrefixLoader({"kinds": PackageLoader("concepthash.report.kinds")}),
+            ]
+        ),
         autoescape=plain is None,
         finalize=finalize,
         undefined=StrictUndefined,
@@ -219,13 +172,9 @@ def _environment(plain: Callable[[str], str] | None, **options: Any) -> Environm
         keep_trailing_newline=True,
         **options,
     )
-    environment.globals |= {"words": words, "captions": captions}
+    environment.globals["wording"] = wording
     environment.filters["raw"] = Raw
     return environment
-
-
-def _html_environment() -> Environment:
-    return _environment(None)
 
 
 def _tex_environment() -> Environment:

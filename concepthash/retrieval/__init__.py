@@ -1,4 +1,4 @@
-"""From codes to numbers about them; plain tensors in."""
+"""Retrieval with binary codes: Hamming distances, average precision with ties, and diagnostics."""
 
 from concepthash.retrieval.bootstrap import bootstrap_interval
 from concepthash.retrieval.codes import (

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is, when classes and queries might have been others."""
+"""Bootstrap confidence interval of a mean over queries, for other classes and other queries."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile interval of the mean of scores (Q,), whose queries have labels (Q,).
 
-    Two stages, as the data came about (Davison & Hinkley, Bootstrap Methods, 1997, section 3.8):
-    classes are drawn with replacement, then as many queries as each of them has, from it, with
-    replacement; a resample's value is the plain mean over its queries. Of a single class only
-    queries are drawn. Equal arguments give equal intervals. Raises ValueError for scores that are
-    not finite or have no label each, and a level that is not within (0, 1).
+    Two stages (Davison & Hinkley, Bootstrap Methods, 1997, section 3.8): classes are drawn with
+    replacement, then from each class drawn as many queries as it has, with replacement; the value
+    of a resample is the mean over its queries. With a single class only queries are drawn. Equal
+    arguments give equal intervals. Raises ValueError for scores that are
+    not finite, a number of labels that differs from theirs, or a level outside (0, 1).
     """
     scores, classes = average_precisions.detach().cpu().double().numpy(), labels.cpu().numpy()
     if scores.ndim != 1 or classes.shape != scores.shape or len(scores) == 0:

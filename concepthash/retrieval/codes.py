@@ -1,4 +1,4 @@
-"""Binary codes: the sign, packed bits, sub-codes, distances, and what binarizing loses."""
+"""Binary codes: binarizing, packed bits, sub-codes, Hamming distances, quantization error."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 _ENTRIES = 2**15
-"""Numbers packed at once: bounds memory, and torch takes no more than these with one thread; on a
-busy machine, threads that wait for each other cost more than they bring."""
+"""Numbers packed at once: bounds memory, and is few enough for torch to use one thread, which is
+faster than several on a busy machine."""
 
 
 def binarize(codes: Tensor) -> Tensor:
@@ -20,7 +20,7 @@ def pack(codes: Tensor) -> Tensor:
     """Signs of codes (N, K), or booleans (N, K), as bits: (N, ceil(K / 8)) uint8 on the CPU.
 
     Bit k is bit 7 - k mod 8 of byte k // 8 (as `numpy.packbits` has it); pad bits are 0.
-    Raises ValueError for codes that are no matrix, hold NaN, or are of an unsigned dtype.
+    Raises ValueError for codes that are not a matrix, hold NaN, or have an unsigned dtype.
     """
     if codes.ndim != 2 or codes.shape[1] == 0:
         raise ValueError(
@@ -37,14 +37,19 @@ def pack(codes: Tensor) -> Tensor:
     for start in range(0, len(codes), rows):
         block = codes[start : start + rows]
         if block.isnan().any():
-            raise ValueError("codes hold NaN, which has no sign; a model that diverged gives such")
+            raise ValueError(
+                "codes hold NaN, which has no sign; a model that diverged produces NaN"
+            )
         bits = block if block.dtype == torch.bool else binarize(block)
         packed[start : start + rows] = torch.from_numpy(np.packbits(bits.numpy(), axis=1))
     return packed
 
 
 def unpack(packed: Tensor, num_bits: int) -> Tensor:
-    """Booleans (N, num_bits) from what `pack` gave; raises ValueError where the two do not fit."""
+    """Booleans (N, num_bits) from the result of `pack`.
+
+    Raises ValueError if the width does not match.
+    """
     check_packed(packed, num_bits)
     bits = np.unpackbits(packed.cpu().numpy(), axis=1, count=num_bits)
     return torch.from_numpy(bits).bool()
@@ -69,9 +74,9 @@ def check_packed(packed: Tensor, num_bits: int, name: str = "packed codes") -> N
 
 
 def centered(queries: Tensor, database: Tensor) -> tuple[Tensor, Tensor]:
-    """Both codes (Q, K), (D, K) less the mean of the database, so that its bits are balanced.
+    """Both codes (Q, K), (D, K) minus the mean of the database, so that its bits are balanced.
 
-    Raises ValueError without a database, or where the two lengths differ.
+    Raises ValueError for an empty database, or if the two lengths differ.
     """
     if database.ndim != 2 or len(database) == 0 or queries.shape[1:] != database.shape[1:]:
         raise ValueError(
@@ -85,12 +90,12 @@ def centered(queries: Tensor, database: Tensor) -> tuple[Tensor, Tensor]:
 def sub_code(codes: Tensor, concept: int, num_concepts: int) -> Tensor:
     """The columns (N, K / M) of one concept in codes (N, K) of M concepts side by side.
 
-    Codes come before packing. Raises ValueError where M does not divide K, or `concept` is not
-    one of 0..M - 1.
+    Codes are not packed. Raises ValueError if M does not divide K, or `concept` is not one of
+    0..M - 1.
     """
     length = codes.shape[1]
     if num_concepts < 1 or length % num_concepts:
-        raise ValueError(f"{length} bits cannot be shared out evenly to {num_concepts} concepts")
+        raise ValueError(f"{length} bits cannot be divided evenly among {num_concepts} concepts")
     if not 0 <= concept < num_concepts:
         raise ValueError(f"concept must be one of 0..{num_concepts - 1}, but is {concept}")
     size = length // num_concepts
@@ -100,12 +105,14 @@ def sub_code(codes: Tensor, concept: int, num_concepts: int) -> Tensor:
 def hamming_distances(queries: Tensor, database: Tensor) -> Tensor:
     """Distances (Q, D) int64 in [0, K] of boolean codes (Q, K) and (D, K)."""
     num_bits = queries.shape[1]
-    # Of +-1 vectors the inner product is K - 2 * distance; float32 holds it exactly.
+    # The inner product of +-1 vectors is K - 2 * distance, which float32 holds exactly.
     inner = (2 * queries.float() - 1) @ (2 * database.float() - 1).T
     return ((num_bits - inner) / 2).round().long()
 
 
 def quantization_error(codes: Tensor) -> float:
-    """`1 - mean cos(codes, sign(codes))` of codes (B, K); in [0, 1], 0 for codes of one size."""
+    """`1 - mean cos(codes, sign(codes))` of codes (B, K); in [0, 1].
+
+    0 if all entries of a code have one magnitude."""
     signs = 2 * binarize(codes).to(codes.dtype) - 1
     return float(1 - torch.cosine_similarity(codes, signs, dim=1).mean())

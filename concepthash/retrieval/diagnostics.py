@@ -1,6 +1,6 @@
-"""What binary codes are like: how full they are, how far apart, and what they confuse.
+"""Diagnostics of codes: balance, entropy and correlation of bits, distances, confused classes.
 
-Everywhere codes are real-valued tensors (B, K) whose signs count, 0 as positive.
+Codes are real-valued tensors (B, K), binarized by their signs; 0 counts as positive.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _BLOCK = 256
 """Queries compared at once: bounds memory at 256 x D inner products."""
 
 _DIGITS = 12
-"""Shares equal to so many decimals are tied: sums in another order differ in later ones."""
+"""Decimals to which shares are compared: later ones depend on the order of summation."""
 
 
 class RelationDistances(NamedTuple):
     """Mean Hamming distances as shares of the bits, each (1 + M,) float64 in [0, 1].
 
     The first entry is of the whole code, entry m + 1 of the sub-code of concept m. NaN where no
-    two images are so related.
+    two images have the relation.
     """
 
     intra: Tensor
@@ -45,7 +45,7 @@ class Confusion(NamedTuple):
 def bit_balance(codes: Tensor) -> float:
     """Mean over bits of 1 - |2p - 1| of codes (B, K), p the share of images with the bit on.
 
-    In [0, 1]; 1 where each bit halves the images, 0 where none tells any two images apart.
+    In [0, 1]; 1 if each bit is on for half of the images, 0 if each bit is constant.
     Raises ValueError on no codes.
     """
     return float((1 - (2 * _shares(codes) - 1).abs()).mean())
@@ -94,17 +94,19 @@ def bit_correlation(codes: Tensor) -> float:
 def distances_by_relation(
     codes: Tensor, labels: Tensor, families: Tensor | None, num_concepts: int
 ) -> RelationDistances:
-    """Mean distances of codes (B, K) with labels (B,) by how the classes of two images relate.
+    """Mean distances of codes (B, K) with labels (B,), by the relation of the two images' classes.
 
     `families` (C,) are integers by class, equal for classes of one family; None if not known.
-    A bit that n1 of n images have on differs in n1 (n - n1) of their pairs, so the means are
-    exact over all pairs without their B x B distances. Raises ValueError if there are no codes,
-    if `num_concepts` does not divide K, or if a label is missing, or has no family.
+    A bit that is on in n1 of n images differs in n1 (n - n1) of their pairs, so the means over all
+    pairs are exact without computing B x B distances. Raises ValueError if there are no codes, if
+    `num_concepts` does not divide K, or if a label is missing or has no family.
     """
     bits = _bits(codes)
     _check_labels(labels, len(bits), "labels")
     if num_concepts < 1 or bits.shape[1] % num_concepts:
-        raise ValueError(f"K={bits.shape[1]} bits cannot be shared by {num_concepts} concepts")
+        raise ValueError(
+            f"K={bits.shape[1]} bits cannot be divided evenly among {num_concepts} concepts"
+        )
     everywhere, pairs = _differing_pairs(bits, torch.zeros_like(labels))
     in_class, pairs_in_class = _differing_pairs(bits, labels)
     in_family, pairs_in_family = in_class, pairs_in_class
@@ -135,7 +137,7 @@ def confused_classes(
     """The pairs of classes confused most, at most `count`; labels (Q,), (D,) are integers.
 
     Each query spreads a weight of 1 evenly over all database images at its smallest Hamming
-    distance. A share is the mean, over the queries of class `true`, of what falls on class
+    distance. A share is the mean, over the queries of class `true`, of the weight on class
     `other`. Largest first, then by the labels; pairs with no share are left out. Raises
     ValueError on empty or mismatched input.
     """
@@ -163,9 +165,9 @@ def confused_classes(
 def _nearest_shares(
     queries: Tensor, query_index: Tensor, database: Tensor, database_index: Tensor, classes: int
 ) -> Tensor:
-    """Where the weights of a class's queries fall: (classes, classes) float64 on the CPU."""
+    """Mean weight of each class's queries on each class: (classes, classes) float64 on the CPU."""
     weights = torch.zeros(classes, classes, dtype=torch.float64)
-    # The inner product of +-1 vectors falls with the distance; float32 holds it exactly.
+    # The inner product of +-1 vectors decreases with distance; float32 holds it exactly.
     signs = 2 * database.float() - 1
     for start in range(0, len(queries), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -179,7 +181,7 @@ def _nearest_shares(
 
 
 def _differing_pairs(bits: Tensor, groups: Tensor) -> tuple[Tensor, Tensor]:
-    """Over all pairs of images of one group: how many differ in each bit (K,); how many are."""
+    """Over all pairs of images of one group: how many differ in each bit (K,); the pairs."""
     names, index = torch.unique(groups, return_inverse=True)
     size = torch.bincount(index, minlength=len(names))
     on = size.new_zeros(len(names), bits.shape[1]).index_add_(0, index, bits.long())

@@ -1,7 +1,7 @@
 """How many images, and how many relevant ones, lie at each Hamming distance from a query.
 
-All that a metric with fair ties can know of a search is in these counts: inside a distance no
-order is better than another.
+Metrics that average over ties need only these counts: the order of images at one distance does
+not matter.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor
 from concepthash.retrieval.inputs import checked
 
 _QUERIES = 64
-"""Queries counted at once by a thread, while a block of the database is in the cache."""
+"""Queries that a thread counts at once, while a block of the database is in the cache."""
 
 
 class Histograms(NamedTuple):
@@ -43,10 +43,10 @@ def histograms(
     is relevant. As many threads as torch's count. Raises ValueError for anything else.
     """
     search = checked(query_codes, query_labels, database_codes, database_labels, num_bits)
-    # Compiling takes seconds, once a machine; importing it a part of one, so only who counts pays.
+    # Importing numba takes part of a second, compiling takes seconds (cached): only when needed.
     from concepthash.retrieval.kernel import count_distances
 
-    # Sorted by label, the relevant images of a query are one stretch of the database.
+    # Sorted by label, the relevant images of a query are one slice of the database.
     order = np.argsort(search.database_labels, kind="stable")
     labels = search.database_labels[order]
     database = np.ascontiguousarray(search.database[order].T)

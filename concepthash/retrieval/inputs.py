@@ -1,4 +1,4 @@
-"""What the caller gave, checked once and brought to one form: words of bits, plain labels."""
+"""Arguments of retrieval functions, checked and converted: words of 64 bits, integer labels."""
 
 from __future__ import annotations
 
@@ -50,10 +50,10 @@ def checked(
     database_labels: Tensor,
     num_bits: int | None,
 ) -> Search:
-    """The search that codes (Q, K), (D, K) and labels (Q,), (D,) ask for.
+    """Codes (Q, K), (D, K) and labels (Q,), (D,) as a Search.
 
     Codes are floating or signed numbers, whose signs count, or packed bits with `num_bits` given.
-    Raises ValueError for anything else, for empty sets and for lengths that differ.
+    Raises ValueError for anything else, for no queries or no database, and for lengths that differ.
     """
     check_sizes(query_codes, query_labels, database_codes, database_labels)
     if num_bits is None:
@@ -117,7 +117,7 @@ def _check_real(codes: Tensor, name: str) -> None:
 
 
 def _words(packed: Tensor) -> Words:
-    """Bytes (N, B) as words (N, ceil(B / 8)), filled up with zeros."""
+    """Bytes (N, B) as words (N, ceil(B / 8)), padded with zeros."""
     bytes_ = packed.cpu().numpy()
     filled = np.pad(bytes_, ((0, 0), (0, -bytes_.shape[1] % 8)))
     return np.ascontiguousarray(filled).view(np.uint64)

@@ -1,4 +1,4 @@
-"""Counting Hamming distances, compiled: the one loop that numpy and torch are slow at."""
+"""Counting Hamming distances, compiled by numba: numpy and torch are slow at this loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BLOCK = 4096
 
 
 def _typed_popcount(_typing_context: Any, word: Any) -> Any:
-    """Set bits of a 64-bit word, by the machine's own instruction, many words at once."""
+    """Number of set bits of a 64-bit word, by the CPU's instruction (vectorized)."""
 
     def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -21,7 +21,7 @@ def _typed_popcount(_typing_context: Any, word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
-# Compiled code knows it by a signature of its own, which no type checker can follow.
+# Any: numba gives it its signature, which mypy cannot see.
 _popcount: Any = intrinsic(_typed_popcount)
 
 
@@ -35,8 +35,8 @@ def _count_distances(
     num_words, size = database.shape
     num_distances = counts.shape[1]
     distances = np.empty(_BLOCK, np.uint16)
-    # Four counters a distance, taken in turn: neighbours often lie at one distance, and an
-    # addition would wait for the one before it.
+    # Four counters for each distance, used in turn: consecutive images are often at one
+    # distance, and an addition to the same counter would wait for the one before.
     parts = np.empty((4, num_distances), np.int32)
     for first in range(0, size, _BLOCK):
         length = min(_BLOCK, size - first)
@@ -64,5 +64,5 @@ def _count_distances(
 
 try:
     count_distances = njit(nogil=True, cache=True)(_count_distances)
-except RuntimeError:  # neither this folder nor the user's cache can be written to
+except RuntimeError:  # neither this folder nor the user's cache is writable
     count_distances = njit(nogil=True)(_count_distances)

@@ -1,9 +1,9 @@
-"""How well codes retrieve. K-bit codes have at most K + 1 distances, so many database images lie
-at one distance from a query; the order inside it counts by its expectation, not by accident.
+"""Retrieval metrics. K-bit codes have at most K + 1 distances, so many database images lie at one
+distance from a query; a score is its expectation over every order of them.
 
 `average_precisions` and `mean_average_precision` take codes. Everything else is a pure function
 of `histograms`, computed once, and gives a value for each query: its mean is the score, and
-`bootstrap_interval` tells how sure that is.
+`bootstrap_interval` is its confidence interval.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def mean_average_precision(
     num_bits: int | None = None,
     denominator: Denominator = "min",
 ) -> float:
-    """mAP in [0, 1]: the mean of `average_precisions`, which see."""
+    """mAP in [0, 1]: the mean of `average_precisions`, with the same arguments."""
     scores = average_precisions(
         query_codes,
         query_labels,
@@ -89,12 +89,12 @@ def average_precisions(
 
 
 def queries_without_relevant(histograms: Histograms) -> int:
-    """How many queries have no relevant image in the database, and so count 0 in every mean."""
+    """How many queries have no relevant image in the database; each counts 0 in every mean."""
     return int((histograms.hits.sum(1) == 0).sum())
 
 
 def precision_at(histograms: Histograms, k: int) -> Tensor:
-    """Expected precision (Q,) float64 among the first k images; k beyond the database is all.
+    """Expected precision (Q,) float64 of the first k images, of all if the database has fewer.
 
     Raises ValueError for k < 1.
     """

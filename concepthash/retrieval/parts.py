@@ -1,15 +1,15 @@
-"""Interpretability as a number: do the concepts look at parts, always at the same, at all of them?
+"""Interpretability metrics: whether concepts attend to annotated parts, consistently and to all.
 
-After the consistency and the stability score of Huang et al., "Evaluation and Improvement of
+Based on the consistency and the stability score of Huang et al., "Evaluation and Improvement of
 Interpretability for Self-Explainable Part-Prototype Networks", ICCV 2023: a prototype is good if
 the place it responds to shows the same annotated part in image after image, and stays there under
-noise. It departs from theirs where concepts are no prototypes of a class:
+noise. Differences, since concepts are not prototypes of a class:
 
 - Over the images of all classes, as concepts belong to none; theirs are over a class's images.
 - Each concept has one part, the one that it is nearest to most often, and scores the share of
   its images; theirs counts the prototypes that reach 80 % on any part.
-- Near is a disc about the centre of a patch; theirs is a square about the maximum of the
-  upsampled map.
+- Near is within a radius of the centre of a patch; theirs is within a square around the maximum
+  of the upsampled map.
 - Stability is of the place; theirs is of the set of parts that lie near it.
 - Coverage and hits are added: concepts that all look at one part are consistent too.
 

@@ -1,4 +1,4 @@
-"""Rankings by what is not a histogram of distances: the database's own order, and cosines."""
+"""Average precision with ties in database order, and with cosine similarity."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from concepthash.retrieval.ties import Denominator, tied_average_precisions
 _ENTRIES = 2**18
 """Distances or similarities at once: bounds memory whatever the database."""
 _STEPS = 2**28
-"""Steps of a similarity; keys of them, doubled for a bit beside, fill an int32."""
+"""Similarities are rounded to multiples of 2^-28; with a bit for relevance they fit an int32."""
 
 
 def index_average_precisions(search: Search, *, at: int | None, denominator: Denominator) -> Tensor:
@@ -32,7 +32,7 @@ def index_average_precisions(search: Search, *, at: int | None, denominator: Den
         for w, column in enumerate(columns):
             distances += np.bitwise_count(search.queries[rows, w, None] ^ column)
         relevant = search.query_labels[rows, None] == search.database_labels
-        # One number holds distance, place and relevance, so sorting carries all three.
+        # One integer holds distance, position and relevance, so one sort orders all three.
         ranked = np.sort((distances * size + np.arange(size)) * 2 + relevant, axis=1)
         hits = ranked[:, :kept] & 1
         retrieved = hits.sum(axis=1)
@@ -52,11 +52,12 @@ def cosine_average_precisions(
     at: int | None = None,
     denominator: Denominator = "min",
 ) -> Tensor:
-    """AP (Q,) float64 of real codes (Q, K), (D, K) ranked by cosine: what the sign starts from.
+    """AP (Q,) float64 of real codes (Q, K), (D, K) ranked by cosine, before binarizing.
 
-    Similarities equal to 2^-28 are ties, which count by their expectation; a code of zeros has
-    similarity 0 to all. Labels, `at` and `denominator` as of `average_precisions`. Raises
-    ValueError for codes that are not floating or not finite, and for what does not fit.
+    Similarities that round to the same multiple of 2^-28 are ties, averaged over every order; a
+    code of zeros has similarity 0 to all. Labels, `at` and `denominator` as of
+    `average_precisions`. Raises ValueError for codes that are not floating or not finite, and for
+    sizes that do not match.
     """
     check_sizes(query_codes, query_labels, database_codes, database_labels)
     queries, database = _unit(query_codes, "query"), _unit(database_codes, "database")

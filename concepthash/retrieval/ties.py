@@ -1,4 +1,4 @@
-"""Average precision where images are tied: its mean over every order of them, and its bounds.
+"""Average precision with tied images: its mean over every order of them, and its bounds.
 
 The mean is in closed form (McSherry & Najork, ECIR 2008; used for hashing by He, Cakir, Bargal,
 Sclaroff, CVPR 2018). N, R are the images and the relevant ones before a group of ties; it has n
@@ -24,9 +24,9 @@ Denominator = Literal["min", "retrieved"]
 Floats = npt.NDArray[np.float64]
 
 _ENTRIES = 2**15
-"""Entries of a table worked on at once: they stay in the cache."""
+"""Entries of a table computed at once, so that they stay in the cache."""
 _UNIT = 58
-"""Harmonic numbers count units of 2^-58: below 32 they fit an int64, so to e^31 images."""
+"""Harmonic numbers are integers in units of 2^-58; below 32, for e^31 images, they fit an int64."""
 
 
 class _Groups(NamedTuple):
@@ -56,7 +56,7 @@ def tied_average_precisions(
     hashing does, by the relevant images retrieved among the first R (0 where there is none). With
     "min", optimistic and pessimistic are the bounds of every order; with "retrieved" they are the
     values of those two orders, but no bounds, since a late hit raises the divisor too.
-    Raises ValueError for an unknown word, R < 1 or no query.
+    Raises ValueError for an unknown option, R < 1 or no query.
     """
     check_words(ties, denominator, at, get_args(GroupTies))
     counts, hits = (table.cpu().numpy() for table in histograms)
@@ -64,7 +64,7 @@ def tied_average_precisions(
         raise ValueError("needs queries, but got histograms of none")
     harmonic = _harmonic(int(counts.sum(axis=1).max()))
     by_chance = ties == "expected" and denominator == "retrieved" and at is not None
-    # By chance, a query has a column for each number of relevant images too.
+    # Then a query also has a column for each number of relevant images retrieved.
     rows = max(1, _ENTRIES // (counts.shape[1] + by_chance * int(hits.max())))
     found = np.empty(len(counts))
     for start in range(0, len(counts), rows):
@@ -82,7 +82,7 @@ def tied_average_precisions(
 
 
 def check_words(ties: str, denominator: str, at: int | None, known: tuple[str, ...]) -> None:
-    """ValueError for a word that is not known, or a rank that is none."""
+    """ValueError for an unknown option, or a rank below 1."""
     if ties not in known:
         raise ValueError(f"ties must be one of {', '.join(known)}, but is {ties!r}")
     if denominator not in get_args(Denominator):
@@ -107,7 +107,8 @@ def _groups(counts: Integers, hits: Integers, at: int | None) -> _Groups:
 def _harmonic(size: int) -> Integers:
     """1 + 1/2 + ... + 1/i for i = 0..size, (size + 1,), in units of 2^-58.
 
-    A difference of two floating sums would lose, far down a long ranking, what N multiplies.
+    Integers: a difference of two floating sums would lose digits far down a long ranking, where
+    it is multiplied by N.
     """
     terms = np.arange(size + 1)
     terms[1:] = (2**_UNIT + terms[1:] // 2) // terms[1:]

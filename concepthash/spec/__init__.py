@@ -1,58 +1,52 @@
-"""What a study file may say, and how it is read."""
+"""What a study file may say, and how it is read. No torch."""
 
-from concepthash.spec.dataset import CubSpec, DatasetSpec, ManifestSpec, PaperbirdsSpec
-from concepthash.spec.language import (
-    LanguageSpec,
-    OpenClipText,
-    OrthogonalEmbeddings,
-    TextFile,
-)
-from concepthash.spec.load import Study, load_study, study_schema
-from concepthash.spec.study import (
-    LOWER_IS_BETTER,
-    METRICS,
-    Claim,
-    ClaimsTable,
-    GridTable,
-    ResourcesSpec,
-    SearchTable,
-    StudySpec,
-    Variant,
-    label_of,
-)
-from concepthash.spec.trial import (
-    BackboneSpec,
-    LossSpec,
-    OptimizerSpec,
-    TrialSpec,
+from concepthash.spec.changes import (
+    TRIAL_FIELDS,
     changed,
+    effective,
+    has_field,
+    label_of,
+    parse_trial,
+    reason_without_effect,
+    value_of,
 )
+from concepthash.spec.language import LanguageSpec, OpenClipText, OrthogonalEmbeddings, TextFile
+from concepthash.spec.load import Study, load_study, study_schema
+from concepthash.spec.methods import ConceptHashTrial, HashNetTrial, ItqTrial, TrialSpec
+from concepthash.spec.study import ResourcesSpec, StudySpec
+from concepthash.spec.tables import Claim, ClaimsTable, GridTable, SearchTable, Table, Variant
+from concepthash.spec.trial import BackboneSpec, FittedTrial, TrainedTrial, is_path
 
 __all__ = [
-    "LOWER_IS_BETTER",
-    "METRICS",
+    "TRIAL_FIELDS",
     "BackboneSpec",
     "Claim",
     "ClaimsTable",
-    "CubSpec",
-    "DatasetSpec",
+    "ConceptHashTrial",
+    "FittedTrial",
     "GridTable",
+    "HashNetTrial",
+    "ItqTrial",
     "LanguageSpec",
-    "LossSpec",
-    "ManifestSpec",
     "OpenClipText",
-    "OptimizerSpec",
     "OrthogonalEmbeddings",
-    "PaperbirdsSpec",
     "ResourcesSpec",
     "SearchTable",
     "Study",
     "StudySpec",
+    "Table",
     "TextFile",
+    "TrainedTrial",
     "TrialSpec",
     "Variant",
     "changed",
+    "effective",
+    "has_field",
+    "is_path",
     "label_of",
     "load_study",
+    "parse_trial",
+    "reason_without_effect",
     "study_schema",
+    "value_of",
 ]

@@ -8,25 +8,30 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator
 
-from concepthash.spec.base import Spec, Switch
+from concepthash.spec.shortform import ShortForm
+from concepthash.spec_base import Spec, Switch
 
 
 class _Embeddings(Spec):
-    """What all sources of class embeddings share."""
+    """What all sources of class embeddings share.
+
+    A list is taken for a tuple, and a string for a path, in the fields that say `strict=False`:
+    behind a short form pydantic no longer knows that the data was JSON.
+    """
 
     binarize: Switch = "off"
-    """Whether the MLP to the code space sees but the signs of the embeddings (released code)."""
+    """Whether only the signs of the embeddings enter the MLP to the code space (released code)."""
 
 
 class OpenClipText(_Embeddings):
-    """Class centers from the text tower of an open_clip model."""
+    """Class centers from the text encoder of an open_clip model."""
 
-    source: Literal["open_clip"]
+    source: Literal["open_clip"] = "open_clip"
     model: str = "ViT-B-32-quickgelu"
     """Name of an open_clip model configuration."""
     pretrained: str = "openai"
-    """open_clip's tag of the weights, a local file of them, or `none` for an untrained tower."""
-    prompts: Annotated[tuple[str, ...], Field(min_length=1)] = ("a photo of a {}",)
+    """open_clip's tag of the weights, a local file of them, or `none` for random weights."""
+    prompts: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("a photo of a {}",)
     """Templates for the class name; the embeddings of several are averaged."""
 
     @field_validator("prompts")
@@ -41,24 +46,24 @@ class OpenClipText(_Embeddings):
 class TextFile(_Embeddings):
     """Class centers from precomputed text embeddings."""
 
-    source: Literal["file"]
-    embeddings: Path
+    source: Literal["file"] = "file"
+    embeddings: Annotated[Path, Field(strict=False)]
     """A .safetensors file with `text_embeddings` (C, E), a row a class in label order."""
 
 
 class OrthogonalEmbeddings(_Embeddings):
-    """The control: random orthogonal unit vectors in the text's place, drawn from the seed.
+    """Random class vectors, the control: orthogonal unit vectors instead of text, drawn by seed.
 
-    What language guidance gains over them is due to the meaning of the class names, what they
-    gain over free centers to the map alone.
+    What language guidance gains over them is due to the meaning of the class names; what they
+    gain over learned class centers is due to the MLP alone.
     """
 
-    source: Literal["orthogonal"]
+    source: Literal["orthogonal"] = "orthogonal"
     width: PositiveInt = 512
     """E, at least the number of classes; CLIP's text embeddings have 512."""
 
 
-def _language_source(value: Any) -> str | None:
+def _source(value: Any) -> str | None:
     if isinstance(value, Mapping):
         return value.get("source")
     return getattr(value, "source", value)
@@ -70,9 +75,10 @@ LanguageSpec = Annotated[
     | Annotated[TextFile, Tag("file")]
     | Annotated[OrthogonalEmbeddings, Tag("orthogonal")],
     Discriminator(
-        _language_source,
+        _source,
         custom_error_type="language",
         custom_error_message="must be off, or a mapping with source: open_clip, file or orthogonal",
     ),
+    ShortForm("source", bare=("off",)),
     Field(description="Language guidance: where class centers come from; `off` learns them."),
 ]

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from concepthash.spec.base import Spec
-from concepthash.spec.trial import TRIAL_FIELDS
+from concepthash.spec.changes import TRIAL_FIELDS
+from concepthash.spec.trial import Seed
+from concepthash.spec_base import Spec
 
 
 class Dimension(Spec):
@@ -48,10 +49,6 @@ class Dimension(Spec):
         if isinstance(self.low, int) and isinstance(self.high, int) and self.size <= 64:
             return tuple(range(self.low, self.high + 1))
         return self.low, self.high
-
-
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
-"""What every random generator in use accepts."""
 
 
 class SearchSpec(Spec):

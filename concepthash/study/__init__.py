@@ -1,23 +1,13 @@
-"""Runs a plan as Ray Tune trials; the only room that knows Ray."""
+"""Runs a plan as Ray Tune trials; the only package that imports Ray and Optuna.
 
-# ruff: noqa: E402  Ray reads its settings when it is imported
+state.py      what is trained, running, failed and left
+points.py     a search's space: points and the trials that they stand for
+describe.py   the plan with its state, as text and as JSON
+run.py        `run_study`: trains what is missing
+driver.py     what happens at each of Tune's events
+progress.py   draws the state while a study runs
+search.py     proposes the trials of a search
+trainable.py  one trial inside a worker
 
-import logging
-import os
-
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-# Tune would otherwise insist that every report carries val/map.
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-# A failed trial is told of in one line, by us.
-os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")
-# Results are in MLflow: no CSV, JSON and TensorBoard copies.
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-
-logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-logging.getLogger("optuna").setLevel(logging.WARNING)
-
-from concepthash.study.run import Outcome, missing_trials, run_study
-
-__all__ = ["Outcome", "missing_trials", "run_study"]
+Importing the package, state.py, points.py or describe.py imports neither Ray nor torch.
+"""

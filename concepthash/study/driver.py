@@ -1,7 +1,8 @@
-"""What the driver does at each of Tune's events: write to MLflow, and show progress."""
+"""What happens at each of Tune's events: the state, the store and the display learn of it."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,27 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 
 from concepthash.plan import Trial
+from concepthash.spec import label_of
 from concepthash.study.progress import Progress
-from concepthash.study.trainable import ORDER, Order, order_of
-from concepthash.tracking import Recorder
+from concepthash.study.state import StudyState
+from concepthash.study.trainable import TrialTask, sampled, task_of
+from concepthash.tracking.recorder import Recorder
 
 
 class Driver(Callback):
     """Follows the trials of one Tune run. The only writer to the tracking store."""
 
-    def __init__(self, recorder: Recorder, progress: Progress, table: str | None = None) -> None:
-        self.recorder, self.progress, self.table = recorder, progress, table
-        self.orders: dict[str, Order] = {}
-        self.first: dict[str, str] = {}
+    def __init__(
+        self,
+        state: StudyState,
+        recorder: Recorder,
+        progress: Progress,
+        table: str | None = None,
+    ) -> None:
+        """`table` is the search that proposes the trials; None for the trials of cells."""
+        self.state, self.recorder, self.progress, self.table = state, recorder, progress, table
+        self.tasks: dict[str, TrialTask] = {}  # by Tune's id of the trial
+        self.earlier_seconds: dict[str, float] = {}  # of training in earlier runs, by digest
 
     def __getstate__(self) -> dict[str, Any]:
         """Nothing: Tune pickles callbacks with its experiment, which we never restore."""
@@ -29,35 +39,28 @@ class Driver(Callback):
 
     def _trial(self, tune_trial: TuneTrial) -> Trial:
         key = tune_trial.trial_id
-        if key not in self.orders:
-            self.orders[key] = order_of(tune_trial.config)
-        return self.orders[key].trial
-
-    def _is_repeat(self, tune_trial: TuneTrial) -> bool:
-        """Whether a search proposed what is trained already: the numbers are the same."""
-        digest, key = self._trial(tune_trial).digest, tune_trial.trial_id
-        if self.table is not None and digest in self.recorder.settled:
-            self.first.setdefault(digest, "settled before")
-        return self.first.setdefault(digest, key) != key
+        if key not in self.tasks:
+            self.tasks[key] = task_of(tune_trial.config)
+        return self.tasks[key].trial
 
     def on_step_end(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
-        self.recorder.beat()
+        self.recorder.heartbeat()
 
     def on_trial_start(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         ours = self._trial(trial)
-        if self._is_repeat(trial) or ours.digest in self.progress.running:  # or restarted
+        known = self.state.trials.get(ours.digest)
+        if known is not None and known.status == "running":  # Tune restarts its worker
             return
-        order = self.orders[trial.trial_id]
+        if known is not None:
+            self.earlier_seconds[ours.digest] = known.metrics.get("time/total_s", 0.0)
+        task, values = self.tasks[trial.trial_id], sampled(trial.config)
         self.recorder.begin(
-            ours,
-            device=order.device,
-            threads=order.threads,
-            table=self.table,
-            sampled={name: value for name, value in trial.config.items() if name != ORDER},
+            ours, device=task.device, threads=task.threads, table=self.table, sampled=values
         )
-        self.progress.start(ours)
+        self.state.started(ours, time.monotonic(), self.table, label_of(values))
+        self.progress.started(ours.digest)
 
     def on_trial_result(
         self,
@@ -67,53 +70,49 @@ class Driver(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
-        if self._is_repeat(trial):
-            return
         digest = self._trial(trial).digest
         metrics = {
             name: float(value)
             for name, value in result.items()
             if name in ("epoch", "lr") or name.startswith(("train/", "val/", "test/"))
         }
-        metrics["time/total_s"] = float(result["time_total_s"])
+        before = self.earlier_seconds.get(digest, 0.0)
+        metrics["time/total_s"] = before + float(result["time_total_s"])
         checkpoint = result.get("checkpoint_dir_name")
         path = f"{trial.path}/{checkpoint}" if checkpoint else None
         self.recorder.log(digest, metrics, path)
-        self.progress.epoch(digest, metrics)
+        self.state.reported(digest, metrics)
+        self.progress.reported(digest, metrics)
 
     def on_trial_complete(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        if self._is_repeat(trial):
-            self.progress.repeated += 1
-            return
-        ours, last = self._trial(trial), trial.last_result
-        if last.get("epoch", 0) < ours.spec.epochs:
+        ours = self._trial(trial)
+        if trial.last_result.get("epoch", 0) < ours.spec.epochs:
             self.recorder.prune(ours.digest)
-            self.progress.finish(ours.digest, f"pruned after epoch {last.get('epoch', 0):.0f}")
-            return
-        assert trial.checkpoint is not None  # every report brings one
-        with trial.checkpoint.as_directory() as folder:
-            self.recorder.finish(ours.digest, Path(folder))
-        self.progress.finish(ours.digest, f"done, test/map {last['test/map']:.3f}")
+            self.state.ended(ours.digest, "pruned")
+        else:
+            assert trial.checkpoint is not None  # every report brings one
+            with trial.checkpoint.as_directory() as folder:
+                self.recorder.finish(ours.digest, Path(folder))
+            self.state.ended(ours.digest, "finished")
+        self.progress.ended(ours.digest)
 
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        if self._is_repeat(trial):
-            self.progress.repeated += 1
-            return
         digest, reason = self._trial(trial).digest, failure_of(trial)
         self.recorder.fail(digest, reason)
-        self.progress.finish(digest, f"failed: {reason}")
+        self.state.ended(digest, "failed", reason)
+        self.progress.ended(digest)
 
 
 def failure_of(trial: TuneTrial) -> str:
     """Why a trial failed, in one line."""
-    # At this moment the error lies in the driver's own copy of the trial's folder only.
+    # At this moment only the driver's own copy of the trial's folder has the error.
     path = trial.pickled_error_file
     if path is None or not Path(path).exists():
-        return "lost, for a reason that Ray does not tell"
+        return "its worker ended, and Ray gives no reason"
     error = cloudpickle.loads(Path(path).read_bytes())
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]

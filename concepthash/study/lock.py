@@ -14,10 +14,10 @@ from concepthash.errors import InputError
 
 @contextmanager
 def study_lock(study: str, storage: str) -> Iterator[None]:
-    """Holds the study's lock file in the storage folder; the system frees it with the process.
+    """Holds the study's lock file in the storage folder until the block or the process ends.
 
-    A storage of a URI has no such file: there, the heartbeat in the tracking store tells of
-    another process. Raises InputError with the other's process and host.
+    Storage at a URI has no lock file; there only the heartbeat in the tracking store shows
+    another process. Raises InputError with process and host if another one holds the lock.
     """
     if "://" in storage:
         yield

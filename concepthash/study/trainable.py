@@ -11,17 +11,17 @@ import torch
 from pydantic import BaseModel
 from ray import tune
 
-from concepthash.checkpoint import Checkpoints
 from concepthash.plan import Trial
 from concepthash.spec import ResourcesSpec, changed
-from concepthash.train import train
+from concepthash.train.checkpoint import Checkpoints
+from concepthash.train.loop import train
 
-ORDER = "order"
-"""The key of a Tune config that holds an Order; beside it stands what a search sampled."""
+TASK = "task"
+"""The key of a Tune config that holds a TrialTask; its other keys are what a search sampled."""
 
 
-class Order(BaseModel):
-    """What a worker is told of its trial."""
+class TrialTask(BaseModel):
+    """What a worker needs to train a trial."""
 
     trial: Trial
     storage: str
@@ -35,7 +35,7 @@ class Order(BaseModel):
     @classmethod
     def of(
         cls, trial: Trial, resources: ResourcesSpec, storage: str, resume: str | None = None
-    ) -> Order:
+    ) -> TrialTask:
         threads = max(1, int(resources.cpu))
         on_gpu = resources.gpu > 0
         return cls(
@@ -44,45 +44,51 @@ class Order(BaseModel):
             resume=resume,
             device="cuda" if on_gpu else "cpu",
             threads=threads,
-            workers=threads - 1 if on_gpu else 0,  # on the CPU loading would only steal threads
+            workers=threads - 1 if on_gpu else 0,  # on a CPU, loading needs the same cores
         )
 
     def as_config(self) -> str:
         return self.model_dump_json()
 
 
-def order_of(config: dict[str, Any]) -> Order:
-    """The order in a Tune config, its trial changed by what a search sampled."""
-    order = Order.model_validate_json(config[ORDER])
-    sampled = {name: value for name, value in config.items() if name != ORDER}
-    if not sampled:
-        return order
-    spec = changed(order.trial.spec, sampled)
-    return order.model_copy(update={"trial": order.trial.model_copy(update={"spec": spec})})
+def task_of(config: dict[str, Any]) -> TrialTask:
+    """The task in a Tune config, its trial changed by what a search sampled."""
+    task = TrialTask.model_validate_json(config[TASK])
+    if not (values := sampled(config)):
+        return task
+    trial = task.trial
+    spec = changed(trial.spec, values)
+    trial = Trial(dataset=trial.dataset, spec=spec, seed=trial.seed)
+    return task.model_copy(update={"trial": trial})
+
+
+def sampled(config: dict[str, Any]) -> dict[str, Any]:
+    """What a search sampled, by dotted field; empty for a trial of a cell."""
+    return {name: value for name, value in config.items() if name != TASK}
 
 
 def run_trial(config: dict[str, Any]) -> None:
     """What Tune calls. A checkpoint goes to Tune's storage with every report."""
-    order = order_of(config)
-    torch.set_num_threads(order.threads)
+    task = task_of(config)
+    torch.set_num_threads(task.threads)
     with tempfile.TemporaryDirectory(prefix="concepthash-") as name:
         folder = Path(name)
-        if (start := tune.get_checkpoint() or _left_by_an_earlier_run(order)) is not None:
+        if (start := tune.get_checkpoint() or _earlier_checkpoint(task)) is not None:
             start.to_directory(folder)
 
         def report(metrics: dict[str, float]) -> None:
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
-        checkpoints = Checkpoints(folder, order.trial.digest)
-        train(order.trial, report, checkpoints, device=order.device, workers=order.workers)
+        checkpoints = Checkpoints(folder, task.trial.digest)
+        train(task.trial, report, checkpoints, device=task.device, workers=task.workers)
 
 
-def _left_by_an_earlier_run(order: Order) -> tune.Checkpoint | None:
-    if order.resume is None:
+def _earlier_checkpoint(task: TrialTask) -> tune.Checkpoint | None:
+    if task.resume is None:
         return None
-    filesystem = filesystem_of(order.storage)
-    found = filesystem.get_file_info(order.resume).type == pyarrow.fs.FileType.Directory
-    return tune.Checkpoint(order.resume, filesystem=filesystem) if found else None
+    filesystem = filesystem_of(task.storage)
+    found = filesystem.get_file_info(task.resume).type == pyarrow.fs.FileType.Directory
+    return tune.Checkpoint(task.resume, filesystem=filesystem) if found else None
 
 
 def filesystem_of(storage: str) -> pyarrow.fs.FileSystem:

@@ -1,30 +1,22 @@
-"""Runs in MLflow: written by the driver, read into frames."""
+"""Runs in MLflow: written by the driver, read into frames.
 
-# ruff: noqa: E402  MLflow reads its settings when it is imported
+runs.py       what the store says of a trial, as plain data
+store.py      where runs are kept
+recorder.py   writes a study and its trials
+earlier.py    reads what earlier runs of a study left
+frame.py      reads a study into polars frames
+study_file.py the study itself, as it was run
+artifacts.py  the codes of a trial
+ui.py         MLflow's own interface
+
+Importing the package or runs.py does not import MLflow.
+"""
+
 import logging
 import os
 
+# MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-for noisy in ("mlflow.store.db", "alembic"):
-    logging.getLogger(noisy).setLevel(logging.WARNING)
-
-from concepthash.tracking.artifacts import fetch_codes
-from concepthash.tracking.frame import Frames, read_spec, read_study
-from concepthash.tracking.recorder import Earlier, Recorder, earlier_trials, versions
-from concepthash.tracking.store import Store, open_store
-from concepthash.tracking.ui import serve_ui
-
-__all__ = [
-    "Earlier",
-    "Frames",
-    "Recorder",
-    "Store",
-    "earlier_trials",
-    "fetch_codes",
-    "open_store",
-    "read_spec",
-    "read_study",
-    "serve_ui",
-    "versions",
-]
+for _noisy in ("mlflow.store.db", "alembic"):
+    logging.getLogger(_noisy).setLevel(logging.WARNING)

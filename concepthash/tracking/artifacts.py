@@ -40,7 +40,7 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
             f" artifact is gone: {str(error).splitlines()[0]})"
         ) from error
     tags = trial.data.tags
-    about = {"study": study, "digest": tags["digest"], "seed": tags["seed"]}
+    about = {"study": study, "digest": tags["digest"], "seed": tags.get("seed", "")}
     kept = {name: trial.data.params.get(name, "") for name in ("protocol", "mean_center")}
     return Path(path), about | kept
 
@@ -54,5 +54,6 @@ def _trials(store: Store, run: str) -> list[tuple[str, Run]]:
         for trial in store.runs(
             experiment.experiment_id, "tags.kind = 'trial' and attributes.status = 'FINISHED'"
         )
-        if trial.info.run_id == run or trial.data.tags["digest"].startswith(run)
+        if "digest" in trial.data.tags
+        and (trial.info.run_id == run or trial.data.tags["digest"].startswith(run))
     ]

@@ -10,19 +10,15 @@ from typing import Any, NamedTuple
 
 import polars as pl
 from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
 
 from concepthash.errors import InputError
 from concepthash.spec import StudySpec
+from concepthash.tracking import study_file
+from concepthash.tracking.earlier import driver_is_alive, status_of, study_run
 from concepthash.tracking.store import Store
 
 _CURVES = ("train/total", "val/map")
-_STATUS = {
-    "FINISHED": "finished",
-    "FAILED": "failed",
-    "RUNNING": "running",
-    "SCHEDULED": "running",
-    "KILLED": "interrupted",
-}
 
 
 class Frames(NamedTuple):
@@ -36,23 +32,30 @@ class Frames(NamedTuple):
 
 
 def read_study(store: Store, study: str) -> Frames:
-    """Every trial of a study. Raises InputError if the store has none."""
+    """Every trial of a study, by its newest run. Raises InputError if the store has none.
+
+    A run without a digest is none of ours and left out.
+    """
     experiment = store.experiment(study)
-    parents = store.runs(experiment.experiment_id, "tags.kind = 'study'") if experiment else []
-    if experiment is None or not parents:
+    parent = study_run(store, experiment.experiment_id) if experiment else None
+    if experiment is None or parent is None:
         raise InputError(
             f"{store.uri}: has no study {study}{_known(store)}; run it first:"
             f" concepthash-study run FILE"
         )
     runs = store.runs(experiment.experiment_id, "tags.kind = 'trial'")
-    newest = {run.data.tags["digest"]: run for run in reversed(runs)}
-    rows = [_row(run) for run in newest.values()]
+    newest = {run.data.tags["digest"]: run for run in reversed(runs) if "digest" in run.data.tags}
+    alive = driver_is_alive(parent)
+    rows = [_row(run, driver_alive=alive) for run in newest.values()]
     trials = pl.DataFrame(rows, schema=_schema(rows)).sort("started", "digest")
-    return Frames(trials, _history(store, newest.values()), _provenance(store, parents[-1]))
+    return Frames(trials, _history(store, newest.values()), _provenance(store, parent))
 
 
 def read_spec(store: Store, study: str | None) -> StudySpec:
-    """The study as it was last run; without a name, the study that ran last of all."""
+    """The study as it was last run; without a name, the study that ran last of all.
+
+    Raises InputError if there is none, or if another version recorded it in another layout.
+    """
     parents = [
         (float(run.data.tags.get("last_started", 0)), name, run)
         for name, experiment_id in _experiments(store)
@@ -62,10 +65,18 @@ def read_spec(store: Store, study: str | None) -> StudySpec:
     if not parents:
         what = f"no study {study}{_known(store)}" if study else "no study yet"
         raise InputError(f"{store.uri}: has {what}; run one first: concepthash-study run FILE")
-    _, _, newest = max(parents, key=lambda parent: parent[0])
+    _, name, newest = max(parents, key=lambda parent: parent[0])
+    where = f"{store.uri}: study {name}"
     with tempfile.TemporaryDirectory() as folder:
-        path = store.client.download_artifacts(newest.info.run_id, "study.json", folder)
-        return StudySpec.model_validate_json(Path(path).read_text())
+        try:
+            path = store.client.download_artifacts(newest.info.run_id, study_file.FILE, folder)
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise InputError(
+                f"{where}: its {study_file.FILE} cannot be read ({reason}); name the study's file:"
+                " concepthash-study report FILE"
+            ) from error
+        return study_file.parse(Path(path).read_text(), where)
 
 
 def _experiments(store: Store) -> list[tuple[str, str]]:
@@ -80,15 +91,14 @@ def _known(store: Store) -> str:
     return f" (it has {', '.join(sorted(names))})" if names else ""
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, *, driver_alive: bool) -> dict[str, Any]:
     tags, info = run.data.tags, run.info
-    status = "pruned" if tags.get("pruned") == "true" else _STATUS[info.status]
     return {
         "digest": tags["digest"],
         "run_id": str(info.run_id),
-        "status": status,
+        "status": status_of(run, driver_alive=driver_alive),
         "failure": tags.get("failure"),
-        "seed": int(tags["seed"]),
+        "seed": int(tags["seed"]) if "seed" in tags else None,
         "table": tags.get("table"),
         "duration_s": run.data.metrics.get("time/total_s"),
         "device": tags.get("device", ""),
@@ -133,10 +143,12 @@ def _provenance(store: Store, parent: Run) -> dict[str, str]:
     tags = parent.data.tags
     commit = tags.get("mlflow.source.git.commit", "unknown")
     dirty = " (with uncommitted changes)" if tags.get("git.dirty") == "true" else ""
-    started = datetime.fromtimestamp(float(tags["last_started"]), UTC)
+    started = "at an unknown time"
+    if "last_started" in tags:
+        started = f"{datetime.fromtimestamp(float(tags['last_started']), UTC):%Y-%m-%d %H:%M} UTC"
     packages = {k.removeprefix("version."): v for k, v in tags.items() if k.startswith("version.")}
     return {
-        "Last run": f"{started:%Y-%m-%d %H:%M} UTC on {tags.get('owner.host', '?')}",
+        "Last run": f"{started} on {tags.get('owner.host', '?')}",
         "Git commit": commit + dirty,
         "Versions": ", ".join(f"{name} {number}" for name, number in sorted(packages.items())),
         "Store": store.uri if store.file is None else store.file.name,

@@ -1,4 +1,4 @@
-"""Writes a study into the store. Only the driver does: trials never meet MLflow."""
+"""Writes a study and its trials into the store. Only the driver does; workers never write."""
 
 from __future__ import annotations
 
@@ -12,36 +12,20 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import psutil
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Metric, Param, RunTag
 
 from concepthash import __version__
 from concepthash.errors import InputError
 from concepthash.plan import Trial
 from concepthash.spec import StudySpec
+from concepthash.tracking import study_file
+from concepthash.tracking.earlier import HEARTBEAT_S, driver_is_alive, earlier_trials, study_run
 from concepthash.tracking.store import PARENT, Store
 
 PACKAGES = ("torch", "timm", "open_clip_torch", "ray", "optuna", "mlflow", "polars")
-_BEAT_S = 15
-_SILENT_S = 90
-"""A driver on another host that has not beaten for so long is taken for dead."""
-
-
-class Earlier(NamedTuple):
-    """What the store knows of a trial from an earlier run of the study."""
-
-    run_id: str
-    status: str
-    """FINISHED, FAILED, KILLED or RUNNING as MLflow has it, or PRUNED."""
-    checkpoint: str | None
-    metrics: dict[str, float]
-    table: str | None
-    """The search that sampled it; None for a trial of a grid."""
-    sampled: dict[str, Any]
-    data: str | None
-    """Fingerprint of the data set that it was trained on."""
 
 
 class Recorder:
@@ -53,11 +37,11 @@ class Recorder:
         self.client = store.client
         self.experiment_id = store.create_experiment(study.name)
         self.common_tags = dict(tags)
-        self.parent = self._find_parent()
+        found = study_run(store, self.experiment_id)
+        self.parent = str(found.info.run_id) if found else None
         self.earlier = earlier_trials(store, study.name)
         self.runs: dict[str, str] = {}  # the open ones, by digest
-        self.settled = {d for d, e in self.earlier.items() if e.status in ("FINISHED", "PRUNED")}
-        self.beaten = 0.0
+        self.last_heartbeat = 0.0
 
     # --- the study ---
 
@@ -73,7 +57,7 @@ class Recorder:
         owner = {"owner.host": socket.gethostname(), "owner.pid": str(os.getpid())}
         owner["owner.started"] = str(psutil.Process().create_time())
         self._tag(self.parent, owner | {"last_started": now, "heartbeat": now} | self.common_tags)
-        self.client.log_dict(self.parent, self.study.model_dump(mode="json"), "study.json")
+        self.client.log_dict(self.parent, study_file.as_data(self.study), study_file.FILE)
 
     def close(self, status: str) -> None:
         """Gives the study back; `status` is FINISHED, FAILED or KILLED.
@@ -88,15 +72,15 @@ class Recorder:
     def discard_interrupted(self, table: str) -> None:
         """Throws away a search's unfinished trials: the search will sample others."""
         for digest, known in list(self.earlier.items()):
-            if known.table == table and known.status in ("KILLED", "RUNNING"):
+            if known.table == table and known.status in ("interrupted", "running"):
                 self.client.delete_run(known.run_id)
                 del self.earlier[digest]  # should it be sampled again, it is a new trial
 
-    def beat(self) -> None:
+    def heartbeat(self) -> None:
         """Says that this driver is alive, at most every few seconds."""
-        if self.parent is not None and time.time() - self.beaten > _BEAT_S:
-            self.beaten = time.time()
-            self.client.set_tag(self.parent, "heartbeat", str(self.beaten))
+        if self.parent is not None and time.time() - self.last_heartbeat > HEARTBEAT_S:
+            self.last_heartbeat = time.time()
+            self.client.set_tag(self.parent, "heartbeat", str(self.last_heartbeat))
 
     # --- its trials ---
 
@@ -114,7 +98,7 @@ class Recorder:
         `table` and `sampled` are given for a trial that a search proposed.
         """
         known = self.earlier.get(trial.digest)
-        if known is not None and known.status == "FAILED":
+        if known is not None and known.status == "failed":
             self.client.delete_run(known.run_id)  # into MLflow's trash: a new attempt replaces it
         elif known is not None:
             self.runs[trial.digest] = known.run_id
@@ -147,21 +131,20 @@ class Recorder:
             for name, value in metrics.items()
             if name != "epoch" and math.isfinite(value)
         ]
-        tags = [RunTag("checkpoint", checkpoint)] if checkpoint else []
+        tags = [RunTag("epoch", str(step))]
+        tags += [RunTag("checkpoint", checkpoint)] if checkpoint else []
         self.client.log_batch(self.runs[digest], metrics=logged, tags=tags)
 
     def finish(self, digest: str, folder: Path | None) -> None:
-        """Ends the trial well, keeping the tensors that it left in `folder`."""
+        """Ends a trial that is trained, keeping the codes that it left in `folder`."""
         if folder is not None and (folder / "codes.safetensors").is_file():
             self.client.log_artifact(self.runs[digest], str(folder / "codes.safetensors"))
         self.client.set_tag(self.runs[digest], "pruned", "false")
-        self.settled.add(digest)
         self._end(digest, "FINISHED")
 
     def prune(self, digest: str) -> None:
         """Ends a trial of a search that was stopped early."""
         self.client.set_tag(self.runs[digest], "pruned", "true")
-        self.settled.add(digest)
         self._end(digest, "FINISHED")
 
     def fail(self, digest: str, reason: str) -> None:
@@ -176,40 +159,16 @@ class Recorder:
     def _tag(self, run_id: str, tags: Mapping[str, str]) -> None:
         self.client.log_batch(run_id, tags=[RunTag(k, v) for k, v in tags.items()])
 
-    def _find_parent(self) -> str | None:
-        found = self.store.runs(self.experiment_id, "tags.kind = 'study'")
-        return str(found[-1].info.run_id) if found else None
-
     def _refuse_if_running(self) -> None:
         if self.parent is None:
             return
         run = self.client.get_run(self.parent)
-        if run.info.status == "RUNNING" and _is_alive(run):
+        if driver_is_alive(run):
             tags = run.data.tags
             raise InputError(
                 f"study {self.study.name} is being run by process {tags.get('owner.pid')} on"
                 f" {tags.get('owner.host')}; wait for it or end it first"
             )
-
-
-def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
-    """What the store knows of a study's trials, by digest; empty without a store."""
-    experiment = store.experiment(study)
-    if experiment is None:
-        return {}
-    runs = store.runs(experiment.experiment_id, "tags.kind = 'trial'")
-    return {
-        run.data.tags["digest"]: Earlier(
-            str(run.info.run_id),
-            "PRUNED" if run.data.tags.get("pruned") == "true" else run.info.status,
-            run.data.tags.get("checkpoint"),
-            dict(run.data.metrics),
-            run.data.tags.get("table"),
-            json.loads(run.data.tags.get("sampled", "{}")),
-            run.data.tags.get("data"),
-        )
-        for run in reversed(runs)
-    }
 
 
 def versions(source: Path) -> dict[str, str]:
@@ -227,15 +186,3 @@ def versions(source: Path) -> dict[str, str]:
             tags["git.dirty"] = str(bool(changed.stdout.strip())).lower()
             break
     return tags
-
-
-def _is_alive(run: Run) -> bool:
-    tags = run.data.tags
-    if tags.get("owner.host") == socket.gethostname():
-        try:
-            process = psutil.Process(int(tags["owner.pid"]))
-        except (psutil.NoSuchProcess, KeyError, ValueError):
-            return False
-        # A process of the same number that started at another time is somebody else.
-        return abs(process.create_time() - float(tags.get("owner.started", 0))) < 1
-    return time.time() - float(tags.get("heartbeat", 0)) < _SILENT_S

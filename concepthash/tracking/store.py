@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import urllib.parse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,7 @@ from pathlib import Path
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run, ViewType
+from mlflow.exceptions import MlflowException
 
 from concepthash.errors import InputError
 
@@ -108,6 +111,30 @@ def open_store(tracking_uri: str | None) -> Store:
             " http://127.0.0.1:5000"
         )
     return Store(tracking_uri)
+
+
+@contextmanager
+def outages_in_one_line(store: Store) -> Iterator[None]:
+    """Raises InputError with one line if the store fails inside the block."""
+    try:
+        yield
+    except Exception as error:
+        cause = store_error(error)
+        if cause is None:
+            raise
+        reason = str(cause).splitlines()[0][:300]
+        raise InputError(
+            f"--tracking-uri {store.uri}: failed while the study ran ({reason}); when it answers"
+            " again, the same command goes on from here"
+        ) from error
+
+
+def store_error(error: BaseException) -> BaseException | None:
+    """The store's exception that an exception is or comes from; None if there is none."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (MlflowException, requests.RequestException)):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _is_sqlite(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Batches: decided by seed, epoch and image, however they are loaded."""
+"""Batches of images: decided by seed, epoch and image, for any number of workers."""
 
 from __future__ import annotations
 
@@ -33,66 +33,70 @@ def training(pixels: Pixels, indices=None, *, transform="trivial", **settings) -
     return list(training_batches(pixels, LABELS, indices, transform, **settings))
 
 
-def which(batches: list[Batch]) -> list[list[int]]:
-    """The indices of the images in each batch; they must not have been augmented."""
-    return [images[:, 0, 0, 0].tolist() for images, _ in batches]
+def shown(batches: list[Batch]) -> list[list[int]]:
+    """Which images each batch shows, by their first pixel; they must not be augmented."""
+    return [batch.images[:, 0, 0, 0].tolist() for batch in batches]
 
 
 def same(some: list[Batch], others: list[Batch]) -> bool:
     return len(some) == len(others) and all(
-        torch.equal(a, c) and torch.equal(b, d) for (a, b), (c, d) in zip(some, others, strict=True)
+        torch.equal(one, other)
+        for batch, twin in zip(some, others, strict=True)
+        for one, other in zip(batch, twin, strict=True)
     )
 
 
-def test_a_batch_is_bytes_and_labels(pixels):
-    images, labels = training(pixels)[0]
-    assert images.shape == (6, 3, SIDE, SIDE)
-    assert images.dtype == torch.uint8
-    assert labels.shape == (6,)
-    assert labels.dtype == torch.int64
+def test_batch_has_images_as_bytes_with_labels_and_indices(pixels):
+    batch = training(pixels)[0]
+    assert batch.images.shape == (6, 3, SIDE, SIDE)
+    assert batch.images.dtype == torch.uint8
+    assert batch.labels.shape == batch.indices.shape == (6,)
+    assert batch.labels.dtype == batch.indices.dtype == torch.int64
 
 
-def test_every_image_comes_once_an_epoch_with_its_label(pixels):
-    batches = training(pixels, transform="none")
-    assert [len(images) for images, _ in batches] == [6, 6, 6, 5]
-    assert sorted(chain(*which(batches))) == list(range(COUNT))
-    for indices, (_, labels) in zip(which(batches), batches, strict=True):
-        assert labels.tolist() == LABELS[indices].tolist()
+@pytest.mark.parametrize("workers", [0, 2])
+def test_epoch_has_every_image_once_with_its_label_and_index(pixels, workers):
+    batches = training(pixels, transform="none", workers=workers)
+    assert [len(batch.images) for batch in batches] == [6, 6, 6, 5]
+    assert sorted(chain(*shown(batches))) == list(range(COUNT))
+    for images, batch in zip(shown(batches), batches, strict=True):
+        assert batch.labels.tolist() == LABELS[images].tolist()
+        assert batch.indices.tolist() == images
 
 
-def test_only_the_images_asked_for_come(pixels):
+def test_epoch_over_some_images_has_only_these_by_their_index_in_the_set(pixels):
     indices = np.array([2, 3, 5, 7, 11])
     batches = training(pixels, indices, transform="none")
-    assert sorted(chain(*which(batches))) == indices.tolist()
+    assert sorted(chain(*shown(batches))) == indices.tolist()
+    assert torch.cat([batch.indices for batch in batches]).tolist() == [*chain(*shown(batches))]
 
 
 @pytest.mark.parametrize("transform", ["trivial", "crop-flip-color"])
-def test_batches_are_the_same_with_and_without_workers(pixels, transform):
+def test_batches_are_the_same_for_any_number_of_workers(pixels, transform):
     alone = training(pixels, transform=transform)
     assert same(alone, training(pixels, transform=transform, workers=2))
     assert same(alone, training(pixels, transform=transform))
 
 
-def test_another_epoch_has_another_order_and_other_augmentations(pixels):
-    orders = {str(which(training(pixels, transform="none", epoch=e))) for e in range(1, 5)}
+def test_epochs_differ_in_order_and_augmentation(pixels):
+    orders = {str(shown(training(pixels, transform="none", epoch=e))) for e in range(1, 5)}
     assert len(orders) == 4
-    one = np.array([4, 4])  # two times the same image, so that the order says nothing
+    one = np.array([4, 4])  # the same image twice, so that only augmentation can differ
     assert not same(training(pixels, one, epoch=1), training(pixels, one, epoch=2))
 
 
-def test_another_seed_is_another_epoch(pixels):
-    orders = {str(which(training(pixels, transform="none", seed=s))) for s in range(4)}
+def test_seeds_differ_in_order(pixels):
+    orders = {str(shown(training(pixels, transform="none", seed=s))) for s in range(4)}
     assert len(orders) == 4
 
 
-def test_an_image_is_augmented_by_itself(pixels):
-    """The batch around an image does not change what becomes of it."""
+def test_augmentation_of_an_image_does_not_depend_on_the_batch_size(pixels):
     small, large = training(pixels, batch_size=4), training(pixels, batch_size=23)
-    assert torch.equal(torch.cat([images for images, _ in small]), large[0][0])
+    assert torch.equal(torch.cat([batch.images for batch in small]), large[0].images)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_the_global_generator_is_left_as_it_was(pixels, workers):
+def test_batches_leave_the_global_generator_as_it_was(pixels, workers):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     training(pixels, workers=workers)
@@ -100,7 +104,7 @@ def test_the_global_generator_is_left_as_it_was(pixels, workers):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_what_was_drawn_before_changes_nothing(pixels):
+def test_batches_do_not_depend_on_the_global_generator(pixels):
     torch.manual_seed(5)
     first = training(pixels)
     torch.rand(100)
@@ -110,15 +114,16 @@ def test_what_was_drawn_before_changes_nothing(pixels):
 @pytest.mark.parametrize(
     ("count", "sizes"), [(12, [6, 6]), (13, [6, 6]), (14, [6, 6, 2]), (6, [6]), (7, [6]), (1, [1])]
 )
-def test_a_last_batch_of_one_is_left_out_unless_it_is_the_only_one(pixels, count, sizes):
-    assert [len(images) for images, _ in training(pixels, np.arange(count))] == sizes
+def test_a_last_batch_of_one_image_is_dropped_unless_it_is_the_only_one(pixels, count, sizes):
+    assert [len(batch.images) for batch in training(pixels, np.arange(count))] == sizes
 
 
-def test_evaluation_keeps_the_order_and_leaves_nothing_out(pixels):
+def test_evaluation_batches_keep_the_order_and_drop_nothing(pixels):
     indices = np.array([9, 0, 22, 9, 1, 2, 3])
     batches = list(
         evaluation_batches(pixels, LABELS, indices, evaluation_transform(SIDE), batch_size=3)
     )
-    assert which(batches) == [[9, 0, 22], [9, 1, 2], [3]]
-    assert torch.cat([labels for _, labels in batches]).tolist() == LABELS[indices].tolist()
-    assert torch.equal(batches[0][0][0], pixels[9][:, :, 2:-2])  # the central square
+    assert shown(batches) == [[9, 0, 22], [9, 1, 2], [3]]
+    assert torch.cat([batch.labels for batch in batches]).tolist() == LABELS[indices].tolist()
+    assert torch.cat([batch.indices for batch in batches]).tolist() == indices.tolist()
+    assert torch.equal(batches[0].images[0], pixels[9][:, :, 2:-2])  # the central crop

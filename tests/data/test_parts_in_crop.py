@@ -1,4 +1,4 @@
-"""Annotated parts, brought to the square that the model sees."""
+"""Positions of annotated parts in the square crop that the model gets."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ def one_image(path: Path, parts: np.ndarray | None) -> ImageSet:
 
 @pytest.mark.parametrize("size", [(64, 64), (128, 128), (150, 100), (100, 163), (37, 50)])
 @pytest.mark.parametrize("place", [(0.5, 0.5), (0.42, 0.61)])
-def test_a_part_lies_where_its_pixel_went(tmp_path, size, place):
-    """A white dot on black, decoded and cropped as for the model, shows where it must be."""
+def test_part_is_where_a_white_dot_is_in_the_decoded_and_cropped_image(tmp_path, size, place):
     width, height = size
     x, y = round(place[0] * width), round(place[1] * height)
     dot = np.zeros((height, width, 3), dtype=np.uint8)
@@ -49,7 +48,7 @@ def test_a_part_lies_where_its_pixel_went(tmp_path, size, place):
     assert (head[2], tail[2]) == (1, 0)
 
 
-def test_a_part_that_the_crop_cuts_off_is_not_visible(tmp_path):
+def test_part_outside_the_crop_is_not_visible(tmp_path):
     path = tmp_path / "wide.png"
     Image.new("RGB", (200, 100)).save(path)
     parts = np.array([[[10.0, 50.0, 1.0], [100.0, 50.0, 1.0]]], dtype=np.float32)
@@ -57,10 +56,10 @@ def test_a_part_that_the_crop_cuts_off_is_not_visible(tmp_path):
     (cut, kept) = parts_in_crop(images, np.array([0]), 50)[0]
     assert cut[2] == 0
     assert kept.tolist() == [25, 25, 1]
-    assert (images.parts == parts).all()  # the set itself is left alone
+    assert (images.parts == parts).all()  # the image set is unchanged
 
 
-def test_a_set_without_parts_has_none(tmp_path):
+def test_data_set_without_parts_has_none_in_the_crop(tmp_path):
     path = tmp_path / "a.png"
     Image.new("RGB", (8, 8)).save(path)
     assert parts_in_crop(one_image(path, None), np.array([0]), 8).shape == (1, 0, 3)

@@ -13,8 +13,9 @@ from timm.layers import Attention, QuickGELU
 from timm.models import Eva, VisionTransformer
 from torch import Tensor, nn
 
-from concepthash.model import Backbone, create_vit
+from concepthash.model.backbone import Backbone
 from concepthash.model.blocks import attend_from_first
+from concepthash.model.vit import create_vit
 
 M, N = 3, 16  # concepts; patches of the small ViTs
 
@@ -86,7 +87,7 @@ def test_concepts_and_attention_are_those_of_the_whole_computation(
     prefix = vit.num_prefix_tokens
     expected, rows = whole_computation(vit, images, concepts)
     output = Backbone(vit, adapter_width).double()(images, concepts)
-    torch.testing.assert_close(output.concepts, expected, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(output.tokens, expected, rtol=1e-9, atol=1e-9)
     assert output.attention.shape == (2, 4, M, N)
     torch.testing.assert_close(output.attention, rows[..., prefix:-M], rtol=1e-9, atol=1e-9)
     # The rows are not renormalised: prefix and concept tokens have their share.
@@ -152,7 +153,7 @@ def test_concepts_stand_with_the_prefix_that_rotary_embeddings_leave_alone(setti
     concepts = torch.randn(M, 32, generator=torch.Generator().manual_seed(2)).double()
     expected, rows = evas_whole_computation(vit, images, concepts)
     output = Backbone(vit, None)(images, concepts)
-    torch.testing.assert_close(output.concepts, expected, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(output.tokens, expected, rtol=1e-6, atol=1e-6)
     torch.testing.assert_close(output.attention, rows, rtol=1e-6, atol=1e-6)
 
 
@@ -185,8 +186,8 @@ def test_every_concept_sees_every_patch_of_its_image_alone(images, concepts):
     before = backbone(images, concepts)
     images[0, :, 8:16, 24:32] += 1  # the patch in row 1 and column 3
     after = backbone(images, concepts)
-    assert ((after.concepts - before.concepts)[0].abs().amax(-1) > 1e-6).all()
-    assert torch.equal(after.concepts[1], before.concepts[1])
+    assert ((after.tokens - before.tokens)[0].abs().amax(-1) > 1e-6).all()
+    assert torch.equal(after.tokens[1], before.tokens[1])
     assert torch.equal(after.attention[1], before.attention[1])
 
 
@@ -226,7 +227,7 @@ ROTARY = {
 @pytest.mark.parametrize("tuning", ["full", "adapters", "prompt-only"])
 @pytest.mark.parametrize(("name", "image_size"), FAMILIES.items(), ids=FAMILIES)
 def test_what_is_trained_gets_a_gradient_and_what_is_frozen_none(name, image_size, tuning):
-    # Two blocks of the real tower, if it can be made without its memory, are enough.
+    # Two blocks of the real ViT, if it can be built without its memory, are enough.
     with torch.device("cpu" if name in ROTARY else "meta"):
         vit = create_vit(name, weights="none", image_size=image_size)
         if name not in ROTARY:
@@ -239,7 +240,7 @@ def test_what_is_trained_gets_a_gradient_and_what_is_frozen_none(name, image_siz
     if tuning != "full":
         backbone.freeze()
     output = backbone(torch.randn(2, 3, image_size, image_size), concepts)
-    (output.concepts * torch.randn_like(output.concepts)).sum().backward()
+    (output.tokens * torch.randn_like(output.tokens)).sum().backward()
     trained = {n for n, p in backbone.named_parameters() if p.grad is not None and p.grad.any()}
     wanted = {
         "full": {n for n, _ in backbone.named_parameters()},

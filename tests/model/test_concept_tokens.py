@@ -1,10 +1,10 @@
-"""Concept tokens: the refinement block's formula, and what follows from it."""
+"""Concept tokens: the refinement block's formula, and tokens without it."""
 
 import numpy as np
 import pytest
 import torch
 
-from concepthash.model import ConceptTokens
+from concepthash.model.concepts import ConceptTokens
 
 M, E, HEADS, D = 5, 8, 2, 6
 
@@ -13,7 +13,7 @@ M, E, HEADS, D = 5, 8, 2, 6
 def tokens() -> ConceptTokens:
     """Random in every parameter, in double precision."""
     torch.manual_seed(0)
-    module = ConceptTokens(M, E, HEADS, D).double()
+    module = ConceptTokens(M, E, D, heads=HEADS).double()
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return module
@@ -56,6 +56,18 @@ def test_each_concept_sees_the_others(tokens):
         before = tokens()
         tokens.queries[0] += 1
         assert ((tokens() - before).abs().amax(dim=1) > 1e-3).all()
+
+
+def test_without_refinement_the_queries_are_mapped_to_the_width_as_they_are():
+    tokens = ConceptTokens(M, E, D, heads=None)
+    assert {name for name, _ in tokens.named_parameters()} == {
+        "queries",
+        "to_width.weight",
+        "to_width.bias",
+    }
+    with torch.no_grad():
+        expected = tokens.queries @ tokens.to_width.weight.T + tokens.to_width.bias
+        torch.testing.assert_close(tokens(), expected)
 
 
 def test_every_parameter_is_learned(tokens):

@@ -1,4 +1,4 @@
-"""Text embeddings of class names: from open_clip's towers, and from files."""
+"""Text embeddings of class names: from open_clip's encoders, and from files."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import open_clip
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_trials import complaint
 
-from concepthash.errors import InputError
 from concepthash.model.language import file_embeddings, open_clip_embeddings
 
 NAMES = ("red-crowned warbler", "tern", "yellow-bellied warbler")
@@ -17,14 +17,6 @@ NAMES = ("red-crowned warbler", "tern", "yellow-bellied warbler")
 
 def embeddings(*prompts: str, names=NAMES) -> torch.Tensor:
     return open_clip_embeddings(names, model="paperbirds", pretrained="none", prompts=prompts)
-
-
-def complaint(read, *args, **kwargs) -> str:
-    with pytest.raises(InputError) as caught:
-        read(*args, **kwargs)
-    (line,) = caught.value.lines
-    assert "\n" not in line
-    return line
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +34,7 @@ def test_names_that_differ_have_embeddings_that_differ(photos):
     assert (photos @ photos.T).fill_diagonal_(0).max() < 0.9999
 
 
-def test_an_untrained_tower_is_always_the_same_and_draws_nothing(photos):
+def test_an_untrained_encoder_is_always_the_same_and_draws_nothing(photos):
     torch.manual_seed(123)
     before = torch.get_rng_state()
     again = embeddings("a photo of a {}")
@@ -50,12 +42,12 @@ def test_an_untrained_tower_is_always_the_same_and_draws_nothing(photos):
     assert torch.equal(again, photos)
 
 
-def test_the_tower_is_open_clips(photos):
+def test_the_encoder_is_open_clips(photos):
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
-        tower = open_clip.create_model("paperbirds", pretrained=None).eval()
+        encoder = open_clip.create_model("paperbirds", pretrained=None).eval()
         tokens = open_clip.get_tokenizer("paperbirds")([f"a photo of a {name}" for name in NAMES])
-        text = tower.encode_text(tokens)
+        text = encoder.encode_text(tokens)
     torch.testing.assert_close(photos, text / text.norm(dim=1, keepdim=True))
 
 
@@ -74,15 +66,15 @@ def test_more_names_than_fit_one_pass_keep_their_order():
     torch.testing.assert_close(every[picked], embeddings("{}", names=[many[i] for i in picked]))
 
 
-def test_saved_weights_of_a_tower_are_loaded(tmp_path, photos):
+def test_saved_weights_of_an_encoder_are_loaded(tmp_path, photos):
     torch.manual_seed(7)
-    tower = open_clip.create_model("paperbirds", pretrained=None).eval()
-    file = tmp_path / "tower.safetensors"
-    save_file({name: t.contiguous() for name, t in tower.state_dict().items()}, file)
+    encoder = open_clip.create_model("paperbirds", pretrained=None).eval()
+    file = tmp_path / "encoder.safetensors"
+    save_file({name: t.contiguous() for name, t in encoder.state_dict().items()}, file)
     ours = open_clip_embeddings(NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",))
     with torch.no_grad():
         tokens = open_clip.get_tokenizer("paperbirds")(list(NAMES))
-        torch.testing.assert_close(ours, tower.encode_text(tokens, normalize=True))
+        torch.testing.assert_close(ours, encoder.encode_text(tokens, normalize=True))
 
 
 def test_the_root_logger_keeps_its_level(photos):
@@ -109,15 +101,15 @@ def test_weights_that_open_clip_lacks():
     )
 
 
-def test_a_tower_without_any_tag():
+def test_an_encoder_without_any_tag():
     line = complaint(
         open_clip_embeddings, NAMES, model="coca_base", pretrained="openai", prompts=("{}",)
     )
     assert line.endswith("give none or one of: (open_clip knows no tag of it)")
 
 
-def test_weights_of_another_tower(tmp_path):
-    file = tmp_path / "tower.safetensors"
+def test_weights_of_another_encoder(tmp_path):
+    file = tmp_path / "encoder.safetensors"
     save_file({"positional_embedding": torch.zeros(3, 5)}, file)
     line = complaint(
         open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
@@ -126,7 +118,7 @@ def test_weights_of_another_tower(tmp_path):
 
 
 def test_a_broken_file_of_weights(tmp_path):
-    file = tmp_path / "tower.safetensors"
+    file = tmp_path / "encoder.safetensors"
     file.write_text("no weights at all")
     line = complaint(
         open_clip_embeddings, NAMES, model="paperbirds", pretrained=str(file), prompts=("{}",)
@@ -134,7 +126,7 @@ def test_a_broken_file_of_weights(tmp_path):
     assert line.startswith(f"language: weights or tokenizer of paperbirds, {file} not loaded (")
 
 
-def test_a_tower_whose_tokenizer_cannot_be_had(monkeypatch):
+def test_an_encoder_whose_tokenizer_cannot_be_had(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")  # SigLIP's lies on a hub, and wants transformers
     line = complaint(
         open_clip_embeddings, NAMES, model="ViT-B-16-SigLIP", pretrained="none", prompts=("{}",)

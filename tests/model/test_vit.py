@@ -1,4 +1,4 @@
-"""timm's towers by name, with weights of one's own: what is loaded, and what is refused."""
+"""timm's Vision Transformers by name, with local weights: what is loaded, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from concepthash.errors import InputError
-from concepthash.model import create_vit
-from concepthash.model.vit import load_weights
+from concepthash.model.vit import create_vit, load_weights
 
 
 def randomize(module: nn.Module) -> None:

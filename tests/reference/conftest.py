@@ -1,12 +1,1 @@
-"""Models here are tiny: one thread computes them faster than several would."""
-
-import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from small_trials import one_thread  # noqa: F401

@@ -1,13 +1,15 @@
 """The numbers of the paper's released implementation, reproduced from the same weights.
 
-tests/golden/ holds two tiny random models: `language` with guidance from text embeddings,
-`learned` with free class centers. Each has its state, one batch, and everything that the released
-code computed from them in float32 on a CPU, before and after training steps.
+tests/golden/ (or the folder that CONCEPTHASH_GOLDEN names) holds two tiny random models: `language`
+with guidance from text embeddings, `learned` with learned class centers. Each has its state, one
+batch, and everything that the released code computed from them in float32 on a CPU, before and
+after training steps.
 """
 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +18,11 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from concepthash.losses import concept_hash_losses
-from concepthash.model import ConceptHash
-from concepthash.reference import from_reference_state
+from concepthash.methods.bundle import read_bundle
+from concepthash.methods.concepthash import ConceptHash, Losses, concept_hash_losses
+from concepthash.reference import from_reference_state, import_checkpoint
 
-FOLDER = Path(__file__).parents[1] / "golden"
+FOLDER = Path(os.environ.get("CONCEPTHASH_GOLDEN") or Path(__file__).parents[1] / "golden")
 
 LOSSES = {
     "cont": "classification",
@@ -89,7 +91,7 @@ def released_name(name: str) -> str:
     return f"backbone.vision_model.encoder.layers.{block}.{adapter}{layer}.{kind}"
 
 
-def losses_of(model: ConceptHash, golden: Golden):
+def losses_of(model: ConceptHash, golden: Golden) -> Losses:
     return concept_hash_losses(
         model(golden.tensors["images"]),
         golden.tensors["labels"],
@@ -120,6 +122,20 @@ def test_every_output(golden, mode):
     assert_close(outputs.concept_embeddings, theirs["concept_embeddings"], 1e-4)
     assert_close(outputs.concept_cos, theirs["concept_cos"].transpose(0, 1), 1e-4)
     assert_close(outputs.concept_attention, theirs["last_attention"][:, :, concepts, patches], 1e-4)
+
+
+@torch.no_grad()
+def test_the_codes_of_an_imported_checkpoint(golden, tmp_path):
+    torch.save(golden.state, tmp_path / "best.pth")
+    import_checkpoint(
+        tmp_path / "best.pth",
+        tmp_path / "model.safetensors",
+        num_heads=golden.config["heads"],
+        refinement_heads=golden.config["upt_heads"],
+    )
+    bundle = read_bundle(tmp_path / "model.safetensors")
+    codes = bundle.model(golden.tensors["images"]).codes
+    assert_close(codes, golden.tensors["eval.codes"], 1e-4)
 
 
 def test_the_class_centers(golden):

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import polars as pl
 import pytest
-from report_studies import run
+from report_studies import run, tables_of
 
 from concepthash.plan import Plan, make_plan
+from concepthash.report.kinds import TableReport
 from concepthash.spec import StudySpec
 
-MakePlan = Callable[..., Plan]
-MakeTrials = Callable[..., pl.DataFrame]
+Values = Mapping[tuple[str, str], list[float | str | None]]
+"""By (row, column), a value a seed: a number, a status, or None where there is no run."""
 
 
 @pytest.fixture(scope="session")
-def plan_of() -> MakePlan:
+def plan_of() -> Callable[..., Plan]:
     """A plan of tables given as in YAML."""
 
     def make(*tables: dict[str, Any], **study: Any) -> Plan:
@@ -29,22 +30,32 @@ def plan_of() -> MakePlan:
 
 
 @pytest.fixture(scope="session")
-def trials_of() -> MakeTrials:
-    """A frame with a run for each (row, column): values by seed; a string is a status."""
+def trials_of() -> Callable[..., pl.DataFrame]:
+    """The frame of runs that gives the cells of a plan these values."""
 
-    def make(
-        plan: Plan, outcomes: dict[tuple[str, str], list[float | str | None]], **more: Any
-    ) -> pl.DataFrame:
+    def make(plan: Plan, values: Values) -> pl.DataFrame:
         runs: dict[str, dict[str, Any]] = {}
         for table in plan.tables:
             for cell in table.cells:
-                values = outcomes.get((cell.row, cell.column))
-                for trial, value in zip(cell.trials, values or (), strict=False):
+                outcomes = values.get((cell.row, cell.column), [])
+                for trial, value in zip(cell.trials, outcomes, strict=False):
                     if value is not None:
                         known = runs.get(trial.digest, {})
                         runs[trial.digest] = known | run(
-                            trial.digest, value, cell.metric, seed=trial.seed, **more
+                            trial.digest, value, cell.metric, seed=trial.seed
                         )
         return pl.DataFrame(list(runs.values()), infer_schema_length=None)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def table_of(plan_of, trials_of) -> Callable[..., TableReport]:
+    """The report of a study's only table with these values."""
+
+    def make(table: dict[str, Any], values: Values | None = None, **study: Any) -> TableReport:
+        plan = plan_of(table, **study)
+        (report,) = tables_of(plan, trials_of(plan, values or {}))
+        return report
 
     return make

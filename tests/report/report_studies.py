@@ -1,9 +1,21 @@
-"""Tables as a study file has them, and one run."""
+"""Tables as a study file has them, one run, and the tables' reports."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Any
+
+import polars as pl
+
+from concepthash.plan import Plan
+from concepthash.report.cells import prepared
+from concepthash.report.kinds import KINDS, TableReport
+
+
+def tables_of(plan: Plan, trials: pl.DataFrame) -> list[TableReport]:
+    """The reports of the plan's tables, from the frame of their runs."""
+    frame = prepared(trials)
+    return [KINDS[planned.table.kind](plan, planned, frame) for planned in plan.tables]
 
 
 def run(digest: str, value: float | str, metric: str = "test/map", **more: Any) -> dict[str, Any]:
@@ -12,7 +24,7 @@ def run(digest: str, value: float | str, metric: str = "test/map", **more: Any) 
         "digest": digest,
         "run_id": f"run-{digest}",
         "status": value if isinstance(value, str) else "finished",
-        "failure": "loss is nan <epoch 3> & more" if failed else None,
+        "failure": "loss is NaN <epoch 3> & more" if failed else None,
         "table": None,
         "duration_s": 61.0,
         "device": "cpu",

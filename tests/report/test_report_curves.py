@@ -4,14 +4,15 @@ import polars as pl
 import pytest
 from report_studies import CLAIMS, LOSSES
 
-from concepthash.report.curves import training_curves
+from concepthash.report.curves import Curve, curves_caption, curves_figure, training_curves
+from concepthash.report.figures import svg
 
 
 def history(rows: list[tuple[str, str, int, float]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=["digest", "metric", "step", "value"], orient="row")
 
 
-def test_mean_over_the_seeds_of_each_configuration(plan_of) -> None:
+def test_a_curve_is_the_mean_over_the_seeds_of_a_configuration(plan_of) -> None:
     plan = plan_of(LOSSES)
     first, second = (plan.tables[0].cells[i].trials for i in (0, 1))
     rows = [(t.digest, "val/map", e, t.seed + e) for t in first for e in (1, 2)]
@@ -27,7 +28,7 @@ def test_mean_over_the_seeds_of_each_configuration(plan_of) -> None:
     assert (learned.label, learned.mean) == ("no quantization", [7.0])
 
 
-def test_a_side_of_a_claim_is_called_by_what_it_changes(plan_of) -> None:
+def test_a_curve_of_a_claims_side_is_named_by_what_it_changes(plan_of) -> None:
     plan = plan_of(CLAIMS)
     rows = [(digest, "val/map", 1, 0.5) for digest in plan.trials]
     found = training_curves(plan, history(rows), "val/map")
@@ -39,5 +40,28 @@ def test_a_side_of_a_claim_is_called_by_what_it_changes(plan_of) -> None:
 
 
 @pytest.mark.parametrize("empty", [pl.DataFrame(), history([])])
-def test_no_history(plan_of, empty: pl.DataFrame) -> None:
+def test_there_are_no_curves_without_history(plan_of, empty: pl.DataFrame) -> None:
     assert training_curves(plan_of(LOSSES), empty, "val/map") == []
+    assert curves_figure({"train/total": [], "val/map": []}) is None
+
+
+USUAL = Curve("all", True, [1, 2], [2.0, 1.0], [1.9, 0.9], [2.1, 1.1])
+OTHER = Curve("none", False, [1, 2], [3.0, 2.0], [3.0, 2.0], [3.0, 2.0])
+ONCE = Curve("all", True, [2], [0.5], [0.4], [0.6])
+
+
+def test_figure_of_curves_has_a_panel_a_metric_and_names_the_baseline() -> None:
+    curves = {"train/total": [OTHER, USUAL], "val/map": [USUAL]}
+    figure = curves_figure(curves)
+    titles = [axes.get_title("left") for axes in figure.axes]
+    assert titles == ["training loss", "validation mAP@all (%)"]
+    assert svg(figure).count(">baseline<") == 2
+    assert "2 configurations, by epoch; blue: the baseline" in curves_caption(curves)
+    assert "blue" not in curves_caption({"train/total": [OTHER]})
+
+
+def test_figure_of_curves_marks_a_metric_that_was_measured_once() -> None:
+    trained, validated = curves_figure({"train/total": [USUAL], "val/map": [ONCE]}).axes
+    assert trained.lines[0].get_marker() == "None"
+    assert validated.lines[0].get_marker() == "o"
+    assert validated.lines[0].get_xydata().tolist() == [[2.0, 50.0]]

@@ -34,7 +34,7 @@ def test_tex(text: str, expected: str) -> None:
 
 
 @given(st.text())
-def test_tex_is_ascii_and_has_no_bare_specials(text: str) -> None:
+def test_tex_is_ascii_without_active_characters(text: str) -> None:
     escaped = tex(text)
     assert escaped.isascii()
     # Without escaped characters and accents, nothing that TeX would act on is left.

@@ -13,7 +13,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {MANIFEST}
 
 
-def test_stale_files_go_and_foreign_ones_stay(tmp_path: Path) -> None:
+def test_files_of_the_last_report_go_and_those_of_others_stay(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "report"
     write_files(folder, {"old.csv": b"1", "report.html": b"1"})
     (folder / "notes.txt").write_text("mine")
@@ -23,7 +23,9 @@ def test_stale_files_go_and_foreign_ones_stay(tmp_path: Path) -> None:
     assert list(folder.parent.iterdir()) == [folder]
 
 
-def test_a_failure_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_last_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = tmp_path / "report"
     write_files(folder, {"a.csv": b"1", "b.csv": b"1"})
 
@@ -38,7 +40,7 @@ def test_a_failure_leaves_the_old_report(tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == ["report"]
 
 
-def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
+def test_the_list_of_files_cannot_point_outside_the_folder(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("x")
     folder = tmp_path / "report"
     write_files(folder, {"a": b""})
@@ -47,7 +49,7 @@ def test_a_manifest_cannot_point_outside(tmp_path: Path) -> None:
     assert (tmp_path / "precious").exists()
 
 
-def test_a_file_in_the_folders_place(tmp_path: Path) -> None:
+def test_a_file_where_the_folder_should_be_is_an_input_error(tmp_path: Path) -> None:
     (tmp_path / "report").write_text("x")
     with pytest.raises(InputError, match="give a folder for the report"):
         write_files(tmp_path / "report", {"a": b""})

@@ -1,4 +1,4 @@
-"""How sure a mean over queries is."""
+"""The bootstrap interval of a mean over queries, against closed-form variances."""
 
 import re
 
@@ -15,7 +15,7 @@ def draws(classes: int, queries: int, between: float, within: float, seed: int =
     return (means + noise).flatten(), torch.arange(classes).repeat_interleave(queries)
 
 
-def test_of_one_class_it_is_as_wide_as_the_error_of_a_mean():
+def test_the_interval_of_one_class_is_that_of_the_standard_error():
     scores, labels = draws(1, 2000, 0, 1)
     low, high = bootstrap_interval(scores, labels)
     half = 1.96 * float(scores.std()) / 2000**0.5
@@ -23,7 +23,7 @@ def test_of_one_class_it_is_as_wide_as_the_error_of_a_mean():
     assert (high + low) / 2 == pytest.approx(float(scores.mean()), abs=half / 5)
 
 
-def test_it_is_as_wide_as_both_stages_make_it():
+def test_the_interval_has_the_variance_of_both_stages():
     """Variance of a resample's mean: that of the class means, and of queries within classes."""
     scores, labels = draws(60, 8, 1, 2)
     table = scores.view(60, 8)
@@ -32,7 +32,7 @@ def test_it_is_as_wide_as_both_stages_make_it():
     assert (high - low) / 2 == pytest.approx(1.96 * float(variance) ** 0.5, rel=0.06)
 
 
-def test_queries_of_a_class_that_agree_make_it_no_narrower():
+def test_repeated_queries_of_a_class_do_not_narrow_the_interval():
     scores, labels = draws(40, 1, 1, 0)
     once = bootstrap_interval(scores, labels, resamples=4000)
     often = bootstrap_interval(
@@ -41,13 +41,13 @@ def test_queries_of_a_class_that_agree_make_it_no_narrower():
     assert often == pytest.approx(once, abs=1e-9)
 
 
-def test_a_higher_level_is_wider_and_holds_the_lower():
+def test_an_interval_of_higher_level_contains_that_of_lower_level():
     scores, labels = draws(20, 5, 1, 1)
     inner, outer = (bootstrap_interval(scores, labels, level=level) for level in (0.5, 0.99))
     assert outer[0] < inner[0] < inner[1] < outer[1]
 
 
-def test_equal_scores_leave_no_doubt():
+def test_equal_scores_have_an_interval_of_no_width():
     assert bootstrap_interval(torch.full((9,), 0.25), torch.arange(9) % 2) == (0.25, 0.25)
 
 
@@ -77,6 +77,6 @@ def test_classes_of_unequal_size_weigh_by_their_queries():
         (torch.ones(2), torch.zeros(2), {"resamples": 0}, "resamples must be a whole number"),
     ],
 )
-def test_what_has_no_interval_is_refused(scores, labels, how, message):
+def test_the_interval_refuses_unusable_input(scores, labels, how, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         bootstrap_interval(scores, labels, **how)

@@ -32,7 +32,7 @@ def search(num_queries: int, size: int, k: int, classes: int = 6):
     ("num_queries", "size", "k"),
     [(1, 1, 1), (3, 50, 16), (70, 9, 63), (5, 4097, 64), (130, 30, 65), (2, 9000, 200)],
 )
-def test_they_count_the_database_at_every_distance(num_queries, size, k):
+def test_histograms_count_the_database_at_every_distance(num_queries, size, k):
     queries, query_labels, database, labels = search(num_queries, size, k)
     counted = histograms(queries, query_labels, database, labels)
     distances = ((queries >= 0)[:, None] != (database >= 0)).sum(2)
@@ -43,7 +43,7 @@ def test_they_count_the_database_at_every_distance(num_queries, size, k):
         assert torch.equal(counted.hits[:, distance], (at_it & relevant).sum(1))
 
 
-def test_the_number_of_threads_changes_nothing():
+def test_histograms_do_not_depend_on_the_number_of_threads():
     tensors, threads = search(300, 500, 32), torch.get_num_threads()
     try:
         found = []
@@ -56,7 +56,7 @@ def test_the_number_of_threads_changes_nothing():
     assert torch.equal(found[0].hits, found[1].hits)
 
 
-def test_queries_without_a_relevant_image_are_numbered():
+def test_queries_without_a_relevant_image_are_counted():
     codes = torch.ones(3, 4)
     counted = histograms(codes, torch.tensor([0, 8, 9]), codes, torch.tensor([0, 0, 1]))
     assert queries_without_relevant(counted) == 2
@@ -93,13 +93,13 @@ def test_a_radius_without_an_image_has_precision_zero():
     assert precision_within(HAND_MADE, 99).tolist() == [0.5, 0.25]
 
 
-def test_the_curve_is_the_mean_over_queries_at_each_radius():
+def test_the_precision_recall_curve_is_the_mean_over_queries_at_each_radius():
     precision, recall = precision_recall_curve(HAND_MADE)
     assert precision.tolist() == pytest.approx([0.5, 0.375, 0.375])
     assert recall.tolist() == pytest.approx([0.5, 0.75, 1])
 
 
-def test_ranks_and_radii_that_are_none_are_refused():
+def test_precision_and_recall_refuse_ranks_below_one_and_negative_radii():
     for metric in (precision_at, recall_at):
         with pytest.raises(ValueError, match="k must be a whole number of at least 1, but is 0"):
             metric(HAND_MADE, 0)
@@ -107,7 +107,7 @@ def test_ranks_and_radii_that_are_none_are_refused():
         precision_within(HAND_MADE, -1)
 
 
-def test_importing_does_not_load_the_compiler():
-    """It takes part of a second, which only those pay who count."""
+def test_importing_retrieval_does_not_import_numba():
+    """Importing numba takes part of a second."""
     code = "import sys, concepthash.retrieval; sys.exit('numba' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""mAP of codes before the sign: ranked by cosine."""
+"""Average precision of codes before binarizing, ranked by cosine."""
 
 import math
 import re
@@ -47,7 +47,7 @@ def test_signs_tie_by_cosine_as_they_do_by_distance(k):
         )
 
 
-def test_lengths_and_halved_precision_count_for_nothing():
+def test_cosine_average_precision_ignores_the_lengths_of_codes():
     queries, query_labels, database, labels = search(8, 60, 5)
     queries, database = queries.half(), database.half()
     straight = cosine_average_precisions(queries, query_labels, database, labels)
@@ -55,7 +55,7 @@ def test_lengths_and_halved_precision_count_for_nothing():
     assert torch.allclose(straight, scaled, atol=1e-9)
 
 
-def test_a_code_of_zeros_is_as_far_from_all():
+def test_a_code_of_zeros_ties_the_whole_database():
     """One of two is relevant, in either order: (1 + 1/2) / 2."""
     score = cosine_average_precisions(
         torch.zeros(1, 3), torch.tensor([1]), torch.eye(3)[:2], torch.tensor([1, 0])

@@ -56,7 +56,7 @@ def test_a_rank_inside_a_large_group_is_exact(at, denominator):
     assert float(score) == pytest.approx(float(expected), abs=1e-12)
 
 
-def test_far_down_a_long_ranking_nothing_is_lost():
+def test_average_precision_is_exact_far_down_a_long_ranking():
     """Two relevant images tied at the end of a million: 1/N and 2/(N + 1), over 2."""
     n = 10**6
     exact = (Fraction(1, n - 1) + Fraction(2, n)) / 2
@@ -100,14 +100,14 @@ def test_many_queries_are_scored_as_each_alone():
             )
 
 
-def test_the_relevant_first_or_last_are_those_orders_also_when_divided_by_the_retrieved():
+def test_optimistic_and_pessimistic_are_those_orders_when_divided_by_the_retrieved():
     rows = table((4, 2))
     for ties, expected in (("optimistic", 1.0), ("pessimistic", 1 / 3)):
         score = tied_average_precisions(rows, at=3, ties=ties, denominator="retrieved")
         assert float(score) == pytest.approx(expected)
 
 
-def test_what_no_histogram_can_know_is_refused():
+def test_tied_average_precision_refuses_index_ties_and_no_queries():
     with pytest.raises(ValueError, match="expected, optimistic, pessimistic, but is 'index'"):
         tied_average_precisions(table((1, 1)), ties="index")
     nothing = torch.zeros(0, 5, dtype=torch.int64)

@@ -1,0 +1,1 @@
+"""Image sets: readers, cache of decoded images, augmentation, batches, splits."""

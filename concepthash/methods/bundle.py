@@ -1,0 +1,141 @@
+"""A trained model on disk: one .safetensors file from which it is built again without its data.
+
+It holds the configuration, the weights, the input normalisation and the class names. Frozen
+weights that timm's hub holds are not stored a second time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from concepthash.errors import InputError
+from concepthash.methods.base import Method
+from concepthash.methods.build import ModelConfig, build_method
+
+FORMAT = 1
+_KEY = "concepthash-model"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A model with what is needed to use it."""
+
+    model: Method
+    config: ModelConfig
+    mean: Tensor
+    """(3,) of the input normalisation, for values in [0, 1]."""
+    std: Tensor
+    class_names: tuple[str, ...] = ()
+    """Of the classes that it was trained on, by label; empty where they are not known."""
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether a .safetensors file says that it is a model."""
+    return _KEY in _metadata(path)
+
+
+def write_bundle(path: Path, bundle: Bundle, *, hub_weights: bool) -> None:
+    """Writes the model, whole or not at all. `hub_weights`: the frozen backbone is timm's own."""
+    state = bundle.model.state_dict()
+    about = {
+        "format": FORMAT,
+        "config": bundle.config.as_json(),
+        "hub_weights": hub_weights,
+        "mean": bundle.mean.tolist(),
+        "std": bundle.std.tolist(),
+        "class_names": bundle.class_names,
+    }
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file(
+        {
+            name: state[name].detach().cpu().contiguous()
+            for name in sorted(_stored(state, bundle.model, hub_weights))
+        },
+        temporary,
+        {_KEY: json.dumps(about)},
+    )
+    os.replace(temporary, path)
+
+
+def read_bundle(path: Path) -> Bundle:
+    """What `write_bundle` wrote, on the CPU and in evaluation mode. Raises InputError."""
+    metadata = _metadata(path)
+    if _KEY not in metadata:
+        raise InputError(
+            f"{path}: holds no model; give a model.safetensors of a trial, or what"
+            " `concepthash-study import-checkpoint` wrote"
+        )
+    try:
+        about: dict[str, Any] = json.loads(metadata[_KEY])
+        if about["format"] != FORMAT:
+            raise InputError(
+                f"is a model of format {about['format']}, and this version reads format {FORMAT};"
+                " read it with the version that wrote it, or write it again with this one"
+            )
+        config, hub_weights = ModelConfig.from_json(about["config"]), bool(about["hub_weights"])
+        model = build_method(config, weights="pretrained" if hub_weights else "none")
+        _load(model, path, hub_weights)
+        mean, std = Tensor(about["mean"]), Tensor(about["std"])
+        class_names = tuple(about["class_names"])
+    except InputError as error:
+        raise InputError(*(f"{path}: {line}" for line in error.lines)) from error
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: cannot be built again ({type(error).__name__}: {_first_line(error)}); write"
+            " it again with this version"
+        ) from error
+    return Bundle(model.eval(), config, mean, std, class_names)
+
+
+def _stored(names: Iterable[str], model: Method, hub_weights: bool) -> set[str]:
+    """Those of the names of a state that a file holds."""
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    from_hub = {name for name in names if name.startswith("backbone.")} - trained
+    return set(names) - from_hub if hub_weights else set(names)
+
+
+def _load(model: Method, path: Path, hub_weights: bool) -> None:
+    """Puts the file's weights into the model. Raises InputError where they do not fit it."""
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    own = model.state_dict()
+    wanted = _stored(own, model, hub_weights)
+    wrong = [
+        *(f"{name} is missing" for name in sorted(wanted - state.keys())),
+        *(f"{name} is unknown" for name in sorted(state.keys() - wanted)),
+        *(
+            f"{name} is {tuple(state[name].shape)}, not {tuple(own[name].shape)}"
+            for name in sorted(wanted & state.keys())
+            if state[name].shape != own[name].shape
+        ),
+    ]
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise InputError(
+            f"its weights do not fit its configuration: {', '.join(wrong[:3])}{more}; write it"
+            " again with this version"
+        )
+    model.load_state_dict(state, strict=False)
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path}: cannot be read as a .safetensors file ({_first_line(error)})"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

@@ -1,0 +1,1 @@
+from small_trials import one_thread  # noqa: F401

@@ -16,4 +16,4 @@ class InputError(Exception):
 
 
 class TrainingError(Exception):
-    """A trial cannot go on, for a reason that lies in its numbers (a loss that is no number)."""
+    """A trial cannot go on because of its numbers: a loss that is NaN or infinite."""

@@ -26,7 +26,7 @@ ADDED: Mapping[str, Any] = {}
 """By stable name, the value of a later field that means what trials did before it existed."""
 
 NOT_COUNTED = ("dataset.root",)
-"""Where something lies, which decides no number."""
+"""Fields that say where something is stored, and have no influence on the numbers."""
 
 
 def identity(dataset: DatasetSpec, spec: TrialSpec, seed: int) -> dict[str, Any]:

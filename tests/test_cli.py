@@ -165,7 +165,7 @@ def test_plan_needs_no_data_and_leaves_nothing_behind(folder, main, form):
 def test_set_changes_the_plan(folder, main):
     shown = main("plan", "study.yaml", "--set", "seeds=[7]", "--set", "tables.0.name=other")
     assert "table other (test/map)" in shown
-    assert "2 distinct trials, 0 done (*)" in shown
+    assert shown.splitlines()[-1] == "2 of 2 trials to train"
     plan = json.loads(main("plan", "study.yaml", "--json", "--set", "baseline.epochs=2"))
     digests = {trial["digest"] for trial in plan["trials"]}
     as_written = json.loads(main("plan", "study.yaml", "--json"))
@@ -188,10 +188,10 @@ def test_plan_marks_the_trials_that_the_store_has_finished(folder, main):
         "tiny: A tiny study",
         "",
         "table bits (test/map)",
-        f"  16 bits | baseline  {a}* {b}",
-        f"  32 bits | baseline  {c}  {d}",
+        f"  16 bits | baseline  {a}* {b}!",
+        f"  32 bits | baseline  {c}~ {d}",
         "",
-        "4 distinct trials, 1 done (*)",
+        "3 of 4 trials to train; * = trained; ! = failed; ~ = started, to be continued",
     ]
     done = [trial["done"] for trial in json.loads(main(*planned, "--json"))["trials"]]
     assert done == [True, False, False, False]

@@ -1,4 +1,4 @@
-"""The command line: words to calls, no logic; the only place that prints an error and exits.
+"""The command line: reads arguments, calls the package, prints errors and sets the exit code.
 
 Libraries that take seconds to import are imported by the command that needs them, so that a
 mistake in a study file is reported at once.

@@ -120,6 +120,6 @@ def file_embeddings(path: Path) -> Tensor:
     if not embeddings.isfinite().all():
         row = int((~embeddings.isfinite()).any(dim=1).nonzero()[0])
         raise InputError(
-            f"language.embeddings: {path}: row {row} of text_embeddings is no number throughout"
+            f"language.embeddings: {path}: row {row} of text_embeddings holds NaN or infinity"
         )
     return embeddings

@@ -8,7 +8,7 @@ from concepthash.plan import Plan
 from concepthash.study.state import StudyState
 
 _MARKS = {"finished": "*", "failed": "!", "running": ">", "interrupted": "~", "pruned": "~"}
-_LEGEND = {"*": "trained", "!": "failed", ">": "running", "~": "begun"}
+_LEGEND = {"*": "trained", "!": "failed", ">": "running", "~": "started, to be continued"}
 
 
 def describe(plan: Plan, state: StudyState) -> dict[str, Any]:
@@ -56,8 +56,7 @@ def as_text(plan: Plan, state: StudyState) -> str:
     for planned in plan.tables:
         name = planned.table.name
         if (search := state.searches.get(name)) is not None:
-            trials = search.table.search.trials
-            lines += ["", f"search {name}: {search.left} of {trials} trials left to train, over"]
+            lines += ["", f"search {name}: {search.left} of {search.own} trials to train, over"]
             lines += [f"  {field}" for field in search.table.search.space]
             continue
         lines += ["", f"table {name} ({', '.join(planned.metrics)})"]

@@ -11,9 +11,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial as TuneTrial
 
 from concepthash.plan import Trial
-from concepthash.spec import label_of
 from concepthash.study.progress import Progress
-from concepthash.study.state import StudyState
+from concepthash.study.state import StudyState, sampled_label
 from concepthash.study.trainable import TrialTask, sampled, task_of
 from concepthash.tracking.recorder import Recorder
 
@@ -59,7 +58,7 @@ class Driver(Callback):
         self.recorder.begin(
             ours, device=task.device, threads=task.threads, table=self.table, sampled=values
         )
-        self.state.started(ours, time.monotonic(), self.table, label_of(values))
+        self.state.started(ours, time.monotonic(), self.table, sampled_label(values))
         self.progress.started(ours.digest)
 
     def on_trial_result(

@@ -12,7 +12,14 @@ from typing import Literal, NamedTuple
 
 from concepthash.plan import Plan, Trial
 from concepthash.spec import SearchTable, label_of
-from concepthash.study.points import Point, contains, every_point, point_at, point_of
+from concepthash.study.points import (
+    Point,
+    Values,
+    contains,
+    every_point,
+    point_at,
+    point_of,
+)
 from concepthash.tracking.runs import Earlier, Status
 
 METRIC = "val/map"
@@ -194,7 +201,7 @@ def state_of(plan: Plan, earlier: Mapping[str, Earlier]) -> StudyState:
     }
     for digest, run in earlier.items():
         if digest not in trials and (found := _sampled(plan, digest, run)) is not None:
-            trials[digest] = TrialState(found.trial, label_of(found.values))
+            trials[digest] = TrialState(found.trial, sampled_label(found.values))
         if digest in trials:
             trials[digest].status, trials[digest].table = run.status, run.table
             trials[digest].epoch, trials[digest].metrics = run.epoch, dict(run.metrics)
@@ -237,6 +244,13 @@ def search_state(plan: Plan, table: SearchTable, trials: Collection[TrialState])
         left = min(left, len(points.keys() - taken))
     own = left + sum(digest not in plan.trials for digest in sampled)
     return SearchState(table, baseline, own, left, tuple(known))
+
+
+def sampled_label(values: Values) -> str:
+    """`loss.quantization = 0.7315`: what a search changed, numbers to four digits."""
+    return label_of(
+        {n: float(f"{v:.4g}") if isinstance(v, float) else v for n, v in values.items()}
+    )
 
 
 def _labelled(plan: Plan) -> dict[str, tuple[Trial, str]]:

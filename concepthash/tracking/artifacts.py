@@ -41,8 +41,10 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
         ) from error
     tags = trial.data.tags
     about = {"study": study, "digest": tags["digest"], "seed": tags.get("seed", "")}
-    kept = {name: trial.data.params.get(name, "") for name in ("protocol", "mean_center")}
-    return Path(path), about | kept
+    params = trial.data.params
+    about["protocol"] = params.get("protocol.name", "")
+    about["mean_center"] = params.get("mean_center", "")
+    return Path(path), about
 
 
 def _trials(store: Store, run: str) -> list[tuple[str, Run]]:

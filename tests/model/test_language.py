@@ -167,11 +167,11 @@ def test_embeddings_that_are_no_matrix(tmp_path, shape):
     )
 
 
-def test_embeddings_that_are_no_numbers(tmp_path):
+def test_embeddings_that_are_nan_or_infinite(tmp_path):
     path = tmp_path / "text.safetensors"
     save_file({"text_embeddings": torch.tensor([[1.0, 2], [3, float("nan")]])}, path)
     assert complaint(file_embeddings, path) == (
-        f"language.embeddings: {path}: row 1 of text_embeddings is no number throughout"
+        f"language.embeddings: {path}: row 1 of text_embeddings holds NaN or infinity"
     )
 
 

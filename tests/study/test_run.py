@@ -1,47 +1,41 @@
 """`concepthash-study run`, end to end: real Ray Tune, real MLflow, real training."""
 
+from __future__ import annotations
+
 import shutil
 import signal
 import socket
 
 import polars as pl
+import psutil
 import pytest
+from study_commands import sets, wait_for_line, workers_of
 
 from concepthash.errors import InputError
-from concepthash.plan import make_plan
-from concepthash.spec import load_study
-from concepthash.study import run_study
-from concepthash.tracking import Recorder, earlier_trials, open_store, read_study
-
-
-def store_of(workplace):
-    return open_store(f"sqlite:///{workplace.folder}/mlflow.db")
-
-
-def trials_of(workplace, study="small"):
-    return read_study(store_of(workplace), study).trials
+from concepthash.study.lock import study_lock
+from concepthash.study.run import Outcome, run_study
+from concepthash.study.state import state_of
+from concepthash.tracking.frame import read_study
+from concepthash.tracking.recorder import Recorder
 
 
 def test_a_study_of_two_cells_becomes_runs_and_a_report(workplace):
     code, output = workplace.call("run", workplace.file)
     assert code == 0
     assert "2 of 2 trials trained" in output
+    assert "guided, seed 0" in output
     assert "Traceback" not in output
 
-    trials = trials_of(workplace)
+    trials = workplace.trials()
     assert trials["status"].to_list() == ["finished", "finished"]
     assert trials["test/map"].is_between(0, 1).all()
     assert set(trials["params/language.source"].to_list()) == {"open_clip", None}
     assert (workplace.folder / "storage" / "small").is_dir()
 
-    # The same command again finds everything done.
-    code, output = workplace.call("run", workplace.file)
-    assert code == 0
-    assert "2 of 2 trials trained" in output
-    assert "started" not in output
-    assert trials_of(workplace).equals(trials)
-    _, output = workplace.call("plan", workplace.file)
-    assert "2 distinct trials, 2 done" in output
+    # A second run finds everything trained.
+    outcome = run_study(workplace.plan(), workplace.store, source=workplace.file)
+    assert outcome == Outcome(total=2, done=2, failed=0, interrupted=False)
+    assert workplace.trials().equals(trials)
 
     # The report needs the runs alone: not the study's file, not what `run` left.
     shutil.rmtree(workplace.folder / "storage")
@@ -56,22 +50,36 @@ def test_a_study_of_two_cells_becomes_runs_and_a_report(workplace):
         assert means[label] == pytest.approx(row["test/map"])
 
 
-def test_a_trial_that_fails_is_recorded_and_the_others_go_on(workplace):
-    rows = "tables.0.rows=[{label: good}, {label: diverges, optimizer.lr: 1.0e+30}]"
-    for _ in ("first", "the failed one is tried again, the good one is not"):
-        code, output = workplace.call("run", workplace.file, "--set", rows)
-        assert code == 3
-        assert "1 of 2 trials trained, 1 failed" in output
-        assert "Traceback" not in output
-        status = dict(trials_of(workplace).select("status", "failure").rows())
-        assert status["finished"] is None
-        # In its only step of an epoch the loss is still a number, the codes after it are none.
-        assert "TrainingError: the model diverged" in status["failed"]
-    assert "[1/2 trials done, 1 running" in output
+def test_a_trial_whose_numbers_diverge_fails_and_the_others_go_on(workplace):
+    rows = sets("tables.0.rows=[{label: good}, {label: diverges, optimizer.lr: 1.0e+30}]")
+    code, output = workplace.call("run", workplace.file, *rows)
+    assert code == 3
+    assert "1 of 2 trials trained, 1 failed" in output
+    assert "Traceback" not in output
+    failures = dict(workplace.trials().select("status", "failure").rows())
+    assert failures["finished"] is None
+    # In its only step of an epoch the loss is still a number, the codes after it are NaN.
+    assert "TrainingError: the model diverged" in failures["failed"]
 
-    workplace.call("report", workplace.file, "--set", rows)
-    report = (workplace.folder / "reports" / "small" / "report.md").read_text()
-    assert "the model diverged" in report
+
+def test_a_trial_whose_worker_is_killed_fails_and_is_trained_anew(workplace):
+    changes = sets("baseline.epochs=8", "resources.cpu=0.5")
+    run = workplace.start("run", workplace.file, *changes)
+    wait_for_line(run, "epoch 1/8")
+    workers_of(psutil.Process(run.pid))[0].kill()
+    output, _ = run.communicate(timeout=200)
+    print(output)
+    assert run.returncode == 3
+    assert "1 of 2 trials trained, 1 failed" in output
+    trials = workplace.trials()
+    assert sorted(trials["status"]) == ["failed", "finished"]
+    (reason,) = trials.filter(status="failed")["failure"]
+    assert "worker" in reason or "actor died" in reason, reason
+
+    code, output = workplace.call("run", workplace.file, *changes)
+    assert code == 0
+    assert "2 of 2 trials trained" in output
+    assert workplace.trials()["status"].to_list() == ["finished", "finished"]
 
 
 def test_a_search_samples_prunes_and_goes_on(workplace):
@@ -79,88 +87,96 @@ def test_a_search_samples_prunes_and_goes_on(workplace):
         "tables=[{name: weights, search: {trials: 3, space:"
         " {loss.quantization: {low: 0.1, high: 10, log: true}, num_concepts: {choices: [2, 4]}}}}]"
     )
-    sets = ["--set", "baseline.epochs=3", "--set", "baseline.validate_every=2"]
-    code, _ = workplace.call("run", workplace.file, *sets, "--set", search)
+    epochs = ("baseline.epochs=3", "baseline.validate_every=2")
+    code, _ = workplace.call("run", workplace.file, *sets(*epochs, search))
     assert code == 0
-    first = trials_of(workplace)
+    first = workplace.trials()
     assert len(first) == 3
     assert set(first["status"].to_list()) <= {"finished", "pruned"}
     assert first["params/loss.quantization"].cast(pl.Float64).is_between(0.1, 10).all()
     assert first["val/map"].is_not_null().all()
 
     more = search.replace("trials: 3", "trials: 4")
-    code, _ = workplace.call("run", workplace.file, *sets, "--set", more)
+    code, _ = workplace.call("run", workplace.file, *sets(*epochs, more))
     assert code == 0
-    second = trials_of(workplace)
+    second = workplace.trials()
     assert len(second) == 4
     assert set(first["digest"].to_list()) < set(second["digest"].to_list())
 
 
-def test_what_a_search_proposes_twice_is_one_trial(workplace):
-    search = "tables=[{name: concepts, search: {trials: 5, space: {num_concepts: {choices: [4]}}}}]"
-    code, output = workplace.call(
-        "run", workplace.file, "--set", search.replace("choices: [4]", "low: 3, high: 4")
+def test_a_search_of_few_combinations_trains_each_once_and_ends(workplace):
+    """A cell trains one of three: only the chosen member of `tuning` has a width."""
+    tables = (
+        "tables=[{name: g, rows: [{label: baseline}]}, {name: s, search: {trials: 9, space:"
+        " {tuning: {choices: [full, adapters]}, tuning.width: {choices: [8, 16]}}}}]"
     )
-    assert code == 2  # 16 bits are not divisible by 3, and no time was spent on it
-    assert "num_concepts=3" in output
-    # A table beside the search trains the same trial; then the search proposes it again.
-    both = search.replace("tables=[", "tables=[{name: g, rows: [{label: baseline}]}, ")
-    code, output = workplace.call("run", workplace.file, "--set", both)
+    code, output = workplace.call("run", workplace.file, *sets(tables))
     assert code == 0
-    trials = trials_of(workplace)
-    assert trials["status"].to_list() == ["finished"]
-    assert trials["table"].to_list() == [None]
+    assert "3 of 3 trials trained" in output
+    trained = workplace.trials().select("table", "params/tuning.name", "params/tuning.width")
+    assert sorted(trained.rows(), key=str) == [
+        ("s", "adapters", "16"),
+        ("s", "adapters", "8"),
+        (None, "full", None),
+    ]
+    assert state_of(workplace.plan(tables), workplace.earlier()).counts.left == 0
 
 
 def test_trials_of_two_states_of_the_data_are_not_mixed(workplace):
-    study = load_study(workplace.file)
-    planned = make_plan(study.spec)
-    trial = next(iter(planned.trials.values()))
-    recorder = Recorder(store_of(workplace), study.spec, {"data": "0123456789abcdef"})
+    plan = workplace.plan()
+    trial = next(iter(plan.trials.values()))
+    recorder = Recorder(workplace.store, plan.study, {"data": "0123456789abcdef"})
     recorder.open()
     recorder.begin(trial, device="cpu", threads=1)
     recorder.finish(trial.digest, None)
     recorder.close("FINISHED")
     with pytest.raises(InputError, match=f"trial {trial.digest} .* 0123456789abcdef, now"):
-        run_study(planned, store_of(workplace), source=workplace.file)
+        run_study(plan, workplace.store, source=workplace.file)
 
 
-def wait_for_line(process, text):
-    for line in process.stdout:
-        print(line, end="")
-        if text in line:
-            return
-    raise AssertionError(f"the command ended before it said {text!r}")
+def test_one_process_at_a_time_holds_the_lock_of_a_study(tmp_path):
+    with study_lock("small", str(tmp_path)):
+        with pytest.raises(InputError, match="study small is being run by process"):
+            study_lock("small", str(tmp_path)).__enter__()
+        with study_lock("another", str(tmp_path)):
+            pass
+    with study_lock("small", str(tmp_path)):
+        pass
 
 
-def test_an_interrupted_study_goes_on_where_it_was(workplace):
-    # Long enough that the first run is still at it when the second has started.
-    sets = ["--set", "baseline.epochs=80", "--set", "tables.0.rows=[{label: guided}]"]
-    run = workplace.start("run", workplace.file, *sets)
-    wait_for_line(run, "epoch 1/80")
+def test_an_interrupted_study_goes_on_from_its_last_epoch_in_storage_at_a_uri(workplace):
+    changes = ("baseline.epochs=40", "tables.0.rows=[{label: guided}]")
+    storage = f"file://{workplace.folder}/checkpoints"
+    arguments = ["run", workplace.file, *sets(*changes), "--storage", storage]
+    run = workplace.start(*arguments)
+    wait_for_line(run, "epoch 1/40")
 
-    # Meanwhile a second run of the study is refused, with this one's process and host.
-    code, output = workplace.call("run", workplace.file, *sets)
-    assert code == 2
-    assert f"process {run.pid} on {socket.gethostname()}" in output
+    # Meanwhile another process is refused. Storage at a URI has no lock; the store knows.
+    with pytest.raises(InputError, match=f"process {run.pid} on {socket.gethostname()}"):
+        run_study(workplace.plan(*changes), workplace.store, source=workplace.file, storage=storage)
 
     run.send_signal(signal.SIGINT)
     rest, _ = run.communicate(timeout=120)
     print(rest)
     assert run.returncode == 130
-    (interrupted,) = earlier_trials(store_of(workplace), "small").values()
-    assert interrupted.status == "KILLED"
+    (interrupted,) = workplace.earlier().values()
+    assert interrupted.status == "interrupted"
 
-    run = workplace.start("run", workplace.file, *sets)
+    run = workplace.start(*arguments)
     wait_for_line(run, "epoch ")
-    run.kill()  # no time to say goodbye
+    run.kill()  # no time to record anything
     run.communicate(timeout=60)
+    (killed,) = workplace.earlier().values()
+    assert killed.epoch > interrupted.epoch >= 1
 
-    code, output = workplace.call("run", workplace.file, *sets)
+    code, output = workplace.call(*arguments)
     assert code == 0
-    assert "epoch 1/80" not in output
-    ((digest, finished),) = earlier_trials(store_of(workplace), "small").items()
-    assert (finished.run_id, finished.status) == (interrupted.run_id, "FINISHED")
-    frames = read_study(store_of(workplace), "small")
+    assert "epoch 1/40" not in output
+    ((digest, finished),) = workplace.earlier().items()
+    assert (finished.run_id, finished.status) == (interrupted.run_id, "finished")
+    # Its duration is that of all three runs.
+    assert finished.metrics["time/total_s"] > killed.metrics["time/total_s"]
+    frames = read_study(workplace.store, "small")
     steps = frames.history.filter(digest=digest, metric="train/total")["step"].to_list()
-    assert sorted(set(steps)) == list(range(1, 81))
+    assert sorted(set(steps)) == list(range(1, 41))
+    assert not (workplace.folder / "storage").exists()

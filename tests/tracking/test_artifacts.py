@@ -11,7 +11,9 @@ from safetensors.torch import load_file, save_file
 from concepthash.errors import InputError
 from concepthash.plan import make_plan
 from concepthash.spec import StudySpec
-from concepthash.tracking import Recorder, fetch_codes, open_store
+from concepthash.tracking.artifacts import fetch_codes
+from concepthash.tracking.recorder import Recorder
+from concepthash.tracking.store import open_store
 
 STUDY = StudySpec.model_validate_json(
     """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1, 2],
@@ -21,8 +23,8 @@ FIRST, SECOND, FAILED = make_plan(STUDY).trials.values()
 
 
 @pytest.fixture
-def store(tmp_path):
-    store = open_store(f"sqlite:///{tmp_path}/mlflow.db")
+def recorded(store, tmp_path):
+    """Two finished trials, of which the first left codes, and a failed one."""
     recorder = Recorder(store, STUDY, {})
     recorder.open()
     for number, trial in enumerate((FIRST, SECOND)):
@@ -45,13 +47,13 @@ def run_id(store, digest: str) -> str:
 
 
 @pytest.mark.parametrize("by", ["digest", "beginning", "run id"])
-def test_a_trial_is_found_by_its_digest_or_run_id(store, tmp_path, by):
+def test_a_trial_is_found_by_its_digest_or_run_id(recorded, tmp_path, by):
     name = {
         "digest": FIRST.digest,
         "beginning": FIRST.digest[:7],
-        "run id": run_id(store, FIRST.digest),
+        "run id": run_id(recorded, FIRST.digest),
     }[by]
-    path, about = fetch_codes(store, name, tmp_path)
+    path, about = fetch_codes(recorded, name, tmp_path)
     assert load_file(path)["query_codes"].tolist() == [[7.0] * 4] * 2
     assert about == {
         "study": "birds",
@@ -69,17 +71,17 @@ def refusal(store, name: str, folder: Path) -> str:
     return line
 
 
-def test_one_of_several_must_be_named(store, tmp_path):
-    said = refusal(store, "", tmp_path)
-    assert said.startswith(f": 2 finished trials of {store.uri} have this digest or run id (")
+def test_one_of_several_must_be_named(recorded, tmp_path):
+    said = refusal(recorded, "", tmp_path)
+    assert said.startswith(f": 2 finished trials of {recorded.uri} have this digest or run id (")
     assert FIRST.digest in said
     assert said.endswith("; give one's run id")
 
 
 @pytest.mark.parametrize("name", ["zzz", FAILED.digest])
-def test_a_trial_that_is_not_there_or_did_not_finish(store, tmp_path, name):
-    assert refusal(store, name, tmp_path) == (
-        f"{name}: no finished trial of {store.uri} has this digest or run id; `plan` lists the"
+def test_a_trial_that_is_not_there_or_did_not_finish(recorded, tmp_path, name):
+    assert refusal(recorded, name, tmp_path) == (
+        f"{name}: no finished trial of {recorded.uri} has this digest or run id; `plan` lists the"
         " digests"
     )
 
@@ -91,6 +93,6 @@ def test_a_store_that_is_not_there(tmp_path):
     assert not (tmp_path / "none.db").exists()
 
 
-def test_a_trial_without_codes(store, tmp_path):
-    said = refusal(store, SECOND.digest, tmp_path)
+def test_a_trial_without_codes(recorded, tmp_path):
+    said = refusal(recorded, SECOND.digest, tmp_path)
     assert said.startswith(f"{SECOND.digest}: the store has no codes of trial {SECOND.digest} (")

@@ -12,19 +12,15 @@ import pytest
 import requests
 import torch
 from safetensors.torch import save_file
+from mlflow_stores import end, free_port, wait_until_up
 
 from concepthash.errors import InputError
 from concepthash.plan import make_plan
 from concepthash.spec import StudySpec
-from concepthash.tracking import (
-    Recorder,
-    Store,
-    earlier_trials,
-    open_store,
-    read_spec,
-    read_study,
-    versions,
-)
+from concepthash.tracking.earlier import earlier_trials
+from concepthash.tracking.frame import read_spec, read_study
+from concepthash.tracking.recorder import Recorder, versions
+from concepthash.tracking.store import Store, open_store
 
 STUDY = StudySpec.model_validate_json(
     """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1],
@@ -32,11 +28,6 @@ STUDY = StudySpec.model_validate_json(
         "tables": [{"name": "t", "rows": [{"label": "on"}, {"language": "off"}]}]}"""
 )
 TRIALS = list(make_plan(STUDY).trials.values())
-
-
-@pytest.fixture
-def store(tmp_path):
-    return open_store(f"sqlite:///{tmp_path}/mlflow.db")
 
 
 @pytest.fixture
@@ -86,7 +77,7 @@ def test_the_frame_has_a_row_a_trial_and_the_curves(recorder, store, tmp_path):
     train(recorder, TRIALS[0], tmp_path)
     recorder.begin(TRIALS[1], device="cpu", threads=1)
     recorder.log(TRIALS[1].digest, {"epoch": 1, "train/total": 8.0}, None)
-    recorder.fail(TRIALS[1].digest, "TrainingError: the loss is nan")
+    recorder.fail(TRIALS[1].digest, "TrainingError: the loss is NaN")
 
     frames = read_study(store, "birds")
     rows = {row["digest"]: row for row in frames.trials.iter_rows(named=True)}
@@ -94,7 +85,7 @@ def test_the_frame_has_a_row_a_trial_and_the_curves(recorder, store, tmp_path):
     assert rows[TRIALS[0].digest]["test/map"] == 0.5
     assert rows[TRIALS[0].digest]["params/num_concepts"] == "4"
     assert rows[TRIALS[1].digest]["status"] == "failed"
-    assert rows[TRIALS[1].digest]["failure"] == "TrainingError: the loss is nan"
+    assert rows[TRIALS[1].digest]["failure"] == "TrainingError: the loss is NaN"
     assert rows[TRIALS[1].digest]["test/map"] is None
     curve = frames.history.filter(digest=TRIALS[0].digest, metric="train/total")
     assert curve.select("step", "value").rows() == [(1, 9.0), (2, 4.0)]
@@ -114,12 +105,54 @@ def test_the_study_that_ran_last_is_the_default(recorder, store):
     assert read_spec(store, None).name == "later"
 
 
+@pytest.mark.parametrize(
+    ("stored", "says"),
+    [
+        # Schema 1 was the bare study.
+        (STUDY.model_dump(mode="json"), "with schema 1 by an older version"),
+        ({"schema": 3, "runs": []}, "with schema 3 by a newer version"),
+        ({"schema": 2, "study": {"name": "birds"}}, "does not fit this version (dataset: "),
+        ([], "is not a JSON object"),
+    ],
+    ids=["older", "newer", "incomplete", "another file"],
+)
+def test_a_study_recorded_in_another_layout_is_refused_in_one_line(recorder, store, stored, says):
+    store.client.log_dict(recorder.parent, stored, "study.json")
+    with pytest.raises(InputError) as caught:
+        read_spec(store, "birds")
+    (line,) = caught.value.lines
+    assert line.startswith(f"{store.uri}: study birds: ")
+    assert says in line
+    assert "run the study again with this version" in line
+    assert "\n" not in line
+
+
+def test_a_study_whose_file_is_gone_is_refused_in_one_line(recorder, store, tmp_path):
+    for file in tmp_path.rglob("study.json"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"study birds: its study\.json cannot be read"):
+        read_spec(store, "birds")
+
+
+def test_runs_with_missing_tags_are_read_as_far_as_they_go(recorder, store, tmp_path):
+    train(recorder, TRIALS[0], tmp_path)
+    for tags in ({"kind": "trial"}, {"kind": "trial", "digest": "0123456789ab"}):
+        store.client.create_run(recorder.experiment_id, tags=tags)
+    store.client.delete_tag(recorder.parent, "last_started")
+    frames = read_study(store, "birds")
+    seeds = dict(frames.trials.select("digest", "seed").rows())
+    assert seeds == {TRIALS[0].digest: TRIALS[0].seed, "0123456789ab": None}
+    assert "unknown time" in frames.provenance["Last run"]
+    assert earlier_trials(store, "birds").keys() == seeds.keys()
+    assert earlier_trials(store, "birds")["0123456789ab"].epoch == 0
+
+
 def test_an_interrupted_trial_goes_on_in_its_run(recorder, store):
     recorder.begin(TRIALS[0], device="cpu", threads=1)
     recorder.log(TRIALS[0].digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1")
     recorder.close("KILLED")
     left = earlier_trials(store, "birds")[TRIALS[0].digest]
-    assert (left.status, left.checkpoint) == ("KILLED", "checkpoints/1")
+    assert (left.status, left.checkpoint, left.epoch) == ("interrupted", "checkpoints/1", 1)
 
     again = Recorder(store, STUDY, {})
     again.open()
@@ -128,7 +161,7 @@ def test_an_interrupted_trial_goes_on_in_its_run(recorder, store):
     again.finish(TRIALS[0].digest, None)
     again.close("FINISHED")
     now = earlier_trials(store, "birds")[TRIALS[0].digest]
-    assert (now.run_id, now.status) == (left.run_id, "FINISHED")
+    assert (now.run_id, now.status) == (left.run_id, "finished")
 
 
 def test_a_failed_trial_is_replaced_by_its_next_attempt(recorder, store, tmp_path):
@@ -151,7 +184,7 @@ def test_an_unfinished_trial_of_a_search_may_be_sampled_anew(recorder, store, tm
     again.begin(TRIALS[0], device="cpu", threads=1, **sampled)
     again.finish(TRIALS[0].digest, None)
     again.close("FINISHED")
-    assert earlier_trials(store, "birds")[TRIALS[0].digest].status == "FINISHED"
+    assert earlier_trials(store, "birds")[TRIALS[0].digest].status == "finished"
 
 
 def test_one_parent_serves_every_run_of_the_study(recorder, store):
@@ -181,7 +214,16 @@ def test_a_study_that_another_process_runs_is_refused(store):
     Recorder(store, STUDY, {}).open()  # the other is gone
 
 
-def test_a_process_of_the_same_number_is_not_the_same_process(store):
+@pytest.mark.parametrize(("alive", "status"), [(True, "running"), (False, "interrupted")])
+def test_a_trial_is_running_only_while_its_driver_is_alive(recorder, store, alive, status):
+    recorder.begin(TRIALS[0], device="cpu", threads=1)
+    if not alive:
+        store.client.set_tag(recorder.parent, "owner.started", "1.0")  # another, earlier process
+    assert earlier_trials(store, "birds")[TRIALS[0].digest].status == status
+    assert read_study(store, "birds").trials["status"].to_list() == [status]
+
+
+def test_a_later_process_of_the_same_number_is_not_the_driver(store):
     another_driver(store, owner_pid=os.getpid(), owner_started=1.0)
     mine = Recorder(store, STUDY, {})
     mine.open()
@@ -189,7 +231,7 @@ def test_a_process_of_the_same_number_is_not_the_same_process(store):
 
 
 @pytest.mark.parametrize(("silent_s", "refused"), [(5, True), (600, False)])
-def test_a_driver_on_another_host_counts_while_its_heart_beats(store, silent_s, refused):
+def test_a_driver_on_another_host_counts_while_its_heartbeat_is_recent(store, silent_s, refused):
     another_driver(store, owner_host="elsewhere", owner_pid=1)
     parent = store.runs(store.create_experiment("birds"), "tags.kind = 'study'")[0].info.run_id
     store.client.set_tag(parent, "heartbeat", str(time.time() - silent_s))
@@ -229,32 +271,6 @@ def test_a_file_that_is_no_database_is_told(tmp_path):
         open_store(f"sqlite:///{tmp_path}/notes.db").check()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(url, process, seconds=90):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        assert process.poll() is None, "the server ended"
-        try:
-            answer = requests.get(url, timeout=5)
-        except requests.ConnectionError:
-            time.sleep(0.3)
-            continue
-        return answer
-    raise AssertionError(f"{url} did not answer within {seconds} s")
-
-
-def end(process):
-    for child in psutil.Process(process.pid).children(recursive=True):
-        child.terminate()
-    process.terminate()
-    process.wait(timeout=30)
-
-
 def test_the_interface_shows_the_store_and_serves_it_to_others(recorder, store, tmp_path):
     """`concepthash-study ui` is a whole MLflow server: a study can be recorded through it too."""
     train(recorder, TRIALS[0], tmp_path)
@@ -263,7 +279,7 @@ def test_the_interface_shows_the_store_and_serves_it_to_others(recorder, store, 
     process = subprocess.Popen([*command, "--port", str(port)], cwd=tmp_path)
     try:
         url = f"http://127.0.0.1:{port}"
-        assert wait_for(f"{url}/health", process).text == "OK"
+        wait_until_up(url, process)
         assert "<title>MLflow</title>" in requests.get(url, timeout=10).text
 
         server = Store(url)

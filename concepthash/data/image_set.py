@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import json
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from concepthash.data.file_digests import file_digests
+from concepthash.data.problems import shortened
 from concepthash.errors import InputError
-
-SHOWN = 10  # lines of one kind of error, of which there may be thousands
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,14 +48,20 @@ class ImageSet:
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of each image's path below `root`, label, split and file size.
+        """16 hexadecimal digits of all that a trial's numbers depend on.
 
-        Images are not opened, so a file that is changed but keeps its size is not noticed.
+        These are the bytes of each image file in the set's order, its label and split, the names
+        of classes, families and parts, and the positions of parts. Paths and times of files do
+        not count. The first call reads every file, a later one only those changed since. Raises
+        InputError if a file cannot be read.
         """
         digest = hashlib.sha256()
-        for path, label, train in zip(self.paths, self.labels, self.is_train, strict=True):
-            place = path.relative_to(self.root).as_posix() if self.root in path.parents else path
-            digest.update(f"{place}\t{label}\t{int(train)}\t{path.stat().st_size}\n".encode())
+        contents = file_digests(self.root, self.paths)
+        for content, label, train in zip(contents, self.labels, self.is_train, strict=True):
+            digest.update(f"{content}\t{label}\t{int(train)}\n".encode())
+        digest.update(json.dumps([self.class_names, self.families, self.part_names]).encode())
+        if self.parts is not None:
+            digest.update(np.ascontiguousarray(self.parts, dtype="<f4").tobytes())
         return digest.hexdigest()[:16]
 
 
@@ -83,10 +89,3 @@ def check(images: ImageSet) -> ImageSet:
     if wrong:
         raise InputError(*wrong)
     return images
-
-
-def shortened(lines: Iterable[str]) -> list[str]:
-    """The first lines, and a line with the number of the others."""
-    lines = list(lines)
-    more = len(lines) - SHOWN
-    return lines if more <= 0 else [*lines[:SHOWN], f"... and {more} more like these"]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
+import logging
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
 from torch import Tensor, nn
 
-from concepthash.data.folders import cache_folder
+from concepthash.data.folders import cache_folder, replace_file
 from concepthash.errors import InputError
 from concepthash.model.language import file_embeddings, open_clip_embeddings, weights_digest
 from concepthash.spec import LanguageSpec, OpenClipText, OrthogonalEmbeddings, TextFile
+
+logger = logging.getLogger(__name__)
 
 
 def class_embeddings(
@@ -44,7 +48,8 @@ def _orthogonal(num_classes: int, width: int, seed: int) -> Tensor:
 def text_embeddings(language: OpenClipText | TextFile, class_names: Sequence[str]) -> Tensor:
     """(C, E), a row a class. Raises InputError.
 
-    What a text encoder computed is kept in the cache folder: one pass serves every trial.
+    What a text encoder computed is kept in the cache folder: one pass serves every trial. A
+    cached file that is broken is computed again; a warning says so.
     """
     if isinstance(language, TextFile):
         embeddings = file_embeddings(language.embeddings)
@@ -58,16 +63,34 @@ def text_embeddings(language: OpenClipText | TextFile, class_names: Sequence[str
     key = json.dumps([tower, weights_digest(language.model, language.pretrained), *class_names])
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     cached = cache_folder() / "text" / name
-    if not cached.exists():
-        embeddings = open_clip_embeddings(
-            class_names,
-            model=language.model,
-            pretrained=language.pretrained,
-            prompts=language.prompts,
+    try:
+        return _read(cached, len(class_names))
+    except FileNotFoundError:
+        pass
+    except (ValueError, SafetensorError) as error:
+        logger.warning("%s: %s; the text embeddings are computed again", cached, error)
+    embeddings = open_clip_embeddings(
+        class_names, model=language.model, pretrained=language.pretrained, prompts=language.prompts
+    )
+    metadata = {"crc32": _checksum(embeddings)}
+    replace_file(cached, save({"text_embeddings": embeddings}, metadata))
+    return embeddings
+
+
+def _read(cached: Path, num_classes: int) -> Tensor:
+    """Cached embeddings. Raises ValueError or SafetensorError if the file is broken."""
+    with safe_open(cached, framework="pt") as file:
+        embeddings: Tensor = file.get_tensor("text_embeddings")
+        expected = (file.metadata() or {}).get("crc32")
+    if embeddings.ndim != 2 or len(embeddings) != num_classes:
+        raise ValueError(
+            f"holds embeddings of shape {tuple(embeddings.shape)} for {num_classes} classes"
         )
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-            temporary = Path(folder, name)
-            save_file({"text_embeddings": embeddings}, temporary)
-            temporary.replace(cached)
-    return load_file(cached)["text_embeddings"]
+    if _checksum(embeddings) != expected:
+        raise ValueError("its checksum is wrong or missing")
+    return embeddings
+
+
+def _checksum(embeddings: Tensor) -> str:
+    """CRC-32 of the values, as hexadecimal digits."""
+    return f"{zlib.crc32(embeddings.numpy().data):08x}"

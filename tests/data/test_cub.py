@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +91,14 @@ def test_files_may_list_their_records_in_different_orders(root):
     assert reversed_order.class_names == in_order.class_names
     assert reversed_order.labels.tolist() == in_order.labels.tolist()
     assert reversed_order.is_train.tolist() == in_order.is_train.tolist()
+
+
+def test_error_names_two_classes_with_one_name(root):
+    rewrite(root, "classes.txt", 2, "2 002.Black_footed Albatross")
+    assert errors(root) == [
+        "classes.txt: class ids 1 (001.Black_footed_Albatross) and 2 (002.Black_footed Albatross)"
+        " both have the name 'Black footed Albatross'; each class needs a name of its own"
+    ]
 
 
 def test_parts_are_optional(root):
@@ -238,24 +245,3 @@ def test_a_data_set_needs_images(tmp_path):
     )
     with pytest.raises(InputError, match="holds no images; at least one a class is needed"):
         check(empty)
-
-
-def test_fingerprint_depends_on_order_size_label_and_split_of_the_images(root):
-    images = cub.read(root)
-    fingerprint = images.fingerprint
-    others = [
-        dataclasses.replace(images, labels=images.labels[::-1].copy()).fingerprint,
-        dataclasses.replace(images, is_train=~images.is_train).fingerprint,
-        dataclasses.replace(images, paths=images.paths[::-1]).fingerprint,
-    ]
-    images.paths[0].write_bytes(b"a few bytes longer than it was")
-    others.append(cub.read(root).fingerprint)
-    assert len({fingerprint, *others}) == 5
-
-
-def test_fingerprint_does_not_depend_on_name_and_folder(root, tmp_path):
-    images = cub.read(root)
-    before = images.fingerprint
-    assert dataclasses.replace(images, name="another").fingerprint == before
-    root.rename(tmp_path / "elsewhere")
-    assert cub.read(tmp_path / "elsewhere").fingerprint == before

@@ -1,14 +1,15 @@
-"""Decoding one image: pixels of each kind of file, orientation and scale."""
+"""Decoding one image: pixels of each kind of file, orientation and scale; files refused."""
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from concepthash.data.cache import decode_image
+from concepthash.data.decode import decode_image
 
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
@@ -36,10 +37,55 @@ def test_grey_becomes_three_equal_channels(tmp_path):
     assert (pixels == grey[:, :, None]).all()
 
 
-def test_sixteen_bit_grey_keeps_the_upper_eight_bits(tmp_path):
-    deep = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
-    pixels = decoded(tmp_path / "a.png", Image.fromarray(deep))
-    assert (pixels == (deep // 256)[:, :, None]).all()
+DEEP = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "file"),
+    [("I;16", "<u2", "a.png"), ("I;16", "<u2", "a.tif"), ("I;16B", ">u2", "a.tif")],
+)
+def test_sixteen_bit_grey_keeps_the_upper_eight_bits(tmp_path, mode, dtype, file):
+    image = Image.frombytes(mode, (4, 4), DEEP.astype(dtype).tobytes())
+    pixels = decoded(tmp_path / file, image)
+    assert (pixels == (DEEP // 256)[:, :, None]).all()
+
+
+def test_transparent_value_of_sixteen_bit_grey_becomes_white(tmp_path):
+    image = Image.fromarray(DEEP)
+    pixels = decoded(tmp_path / "a.png", image, transparency=int(DEEP[0, 1]))
+    expected = DEEP // 256
+    expected[0, 1] = 255
+    assert (pixels == expected[:, :, None]).all()
+
+
+def grey_tiff(path: Path, width: int, bits: int, photometric: int, data: bytes) -> Path:
+    """One row of uncompressed pixels; the layout is that of TIFF 6.0, sections 2 and 3."""
+    short, long = 3, 4
+    tags = [
+        (256, long, width), (257, long, 1), (258, short, bits), (259, short, 1),
+        (262, short, photometric), (273, long, 8), (277, short, 1), (278, long, 1),
+        (279, long, len(data)),
+    ]  # fmt: skip
+    path.write_bytes(
+        struct.pack("<2sHI", b"II", 42, 8 + len(data))
+        + data
+        + struct.pack("<H", len(tags))
+        + b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+        + bytes(4)
+    )
+    return path
+
+
+def test_twelve_bit_grey_keeps_the_upper_eight_bits(tmp_path):
+    packed = bytes.fromhex("000100800fff")  # 0, 256, 2048, 4095
+    pixels = decode_image(grey_tiff(tmp_path / "a.tif", 4, 12, 1, packed), 1)
+    assert pixels[0, :, 0].tolist() == [0, 16, 128, 255]
+
+
+def test_sixteen_bit_grey_whose_white_is_zero_is_not_inverted(tmp_path):
+    values = np.array([0, 65535, 0x1234], dtype="<u2").tobytes()
+    pixels = decode_image(grey_tiff(tmp_path / "a.tif", 3, 16, 0, values), 1)
+    assert pixels[0, :, 0].tolist() == [255, 0, 255 - 0x12]
 
 
 def test_one_bit_images_become_black_and_white(tmp_path):
@@ -100,6 +146,19 @@ def test_cmyk_becomes_rgb(tmp_path):
     assert pixels[4, 4] == pytest.approx(RED, abs=8)
 
 
+@pytest.mark.parametrize("file", ["a.gif", "a.png", "a.webp"])
+def test_of_an_animation_the_first_frame_counts(tmp_path, file):
+    frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
+    settings = {"lossless": True} if file == "a.webp" else {}
+    pixels = decoded(
+        tmp_path / file, frames[0], save_all=True, append_images=frames[1:], **settings
+    )
+    with Image.open(tmp_path / file) as image:
+        assert image.n_frames == 2
+    assert (pixels == RED).all()
+
+
+@pytest.mark.parametrize("file", ["a.png", "a.tif"])
 @pytest.mark.parametrize(
     ("orientation", "turned"),
     [
@@ -113,11 +172,12 @@ def test_cmyk_becomes_rgb(tmp_path):
         (8, lambda p: p.transpose(1, 0, 2)[::-1]),
     ],
 )
-def test_exif_orientation_is_applied(tmp_path, orientation, turned):
-    image, exif = noise(7, 4), Image.Exif()
+def test_exif_orientation_is_applied(tmp_path, orientation, turned, file):
+    grey = np.arange(28, dtype=np.uint8).reshape(4, 7)  # some TIFFs of grey Pillow maps to memory
+    image, exif = Image.fromarray(grey), Image.Exif()
     exif[0x0112] = orientation
-    pixels = decoded(tmp_path / "a.png", image, exif=exif)
-    assert (pixels == turned(np.asarray(image))).all()
+    pixels = decoded(tmp_path / file, image, exif=exif)
+    assert (pixels == turned(np.stack([grey] * 3, axis=2))).all()
 
 
 @pytest.mark.parametrize(
@@ -137,3 +197,55 @@ def test_shorter_side_is_scaled_to_the_image_size(tmp_path, width, height, side,
 def test_scaling_keeps_a_uniform_colour(tmp_path):
     pixels = decoded(tmp_path / "a.png", Image.new("RGB", (50, 31), (10, 200, 90)), 8)
     assert (pixels == [10, 200, 90]).all()
+
+
+# --- files refused -------------------------------------------------------------------------
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  the message is what is tested
+        decode_image(path, 4)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_grey_without_a_known_range_is_refused(tmp_path, mode):
+    Image.new(mode, (4, 4), 100).save(tmp_path / "a.tif")
+    kind = {"I": "32-bit or signed", "F": "floating-point"}[mode]
+    assert refusal(tmp_path / "a.tif") == (
+        f"{kind} greyscale, whose values for black and white are not known; save it with 8 or 16"
+        " bits"
+    )
+
+
+@pytest.mark.parametrize("file", ["a.ppm", "a.tga", "a.ico"])
+def test_a_format_that_is_not_accepted_is_refused(tmp_path, file):
+    noise(16, 16).save(tmp_path / file)
+    assert refusal(tmp_path / file) == "not an image in JPEG, PNG, WEBP, BMP, TIFF or GIF format"
+
+
+def test_sides_may_differ_by_a_factor_of_twenty_and_no_more(tmp_path):
+    assert decoded(tmp_path / "a.png", noise(2, 40)).shape == (80, 4, 3)
+    noise(41, 2).save(tmp_path / "a.png")
+    assert refusal(tmp_path / "a.png") == (
+        "41 x 2 pixels; the longer side may be at most 20 times the shorter one"
+    )
+
+
+def bitmap(path: Path, width: int, height: int) -> Path:
+    """The header of a BMP file, without pixels."""
+    path.write_bytes(
+        struct.pack("<2s3I", b"BM", 54, 0, 54)
+        + struct.pack("<3I2H6I", 40, width, height, 1, 24, *[0] * 6)
+    )
+    return path
+
+
+def test_eighty_million_pixels_are_accepted_and_no_more(tmp_path):
+    path = tmp_path / "a.bmp"
+    with pytest.raises(OSError, match="truncated"):  # its pixels are looked for
+        decode_image(bitmap(path, 8000, 10_000), 4)
+    assert refusal(bitmap(path, 8000, 10_001)) == (
+        "8000 x 10001 pixels; more than 80,000,000 pixels, the most accepted"
+    )
+    assert refusal(bitmap(path, 50_000, 50_000)) == "more than 80,000,000 pixels, the most accepted"

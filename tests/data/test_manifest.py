@@ -137,6 +137,14 @@ def test_error_names_file_line_and_column_and_says_what_is_right(tmp_path, line,
     assert errors(folder_with(tmp_path, *lines)) == [error]
 
 
+def test_error_names_two_labels_with_one_class_name(tmp_path):
+    rows = [row.replace(",hen,", ",frog,") for row in ROWS]
+    assert errors(folder_with(tmp_path, HEADER, *rows)) == [
+        "manifest.csv:4: labels 0 and 1 both have the class_name 'frog'; each label needs a name"
+        " of its own"
+    ]
+
+
 def test_mistakes_of_several_kinds_are_reported_together(tmp_path):
     rows = [
         "images/frog/noto.png,zero,frog,amphibian,noto,train",

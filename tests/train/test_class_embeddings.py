@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from small_trials import complaint
 
 from concepthash.data.folders import cache_folder
 from concepthash.spec import OpenClipText, OrthogonalEmbeddings, TextFile
+from concepthash.train import language
 from concepthash.train.language import class_embeddings, text_embeddings
 
 NAMES = ("tern", "warbler", "owl")
@@ -21,15 +23,15 @@ def test_without_guidance_there_are_no_embeddings():
 def test_of_a_file_the_first_rows_are_taken(tmp_path):
     rows = torch.randn(5, 4)
     save_file({"text_embeddings": rows}, tmp_path / "text.safetensors")
-    language = TextFile(embeddings=tmp_path / "text.safetensors")
-    assert torch.equal(text_embeddings(language, NAMES), rows[:3])
+    text = TextFile(embeddings=tmp_path / "text.safetensors")
+    assert torch.equal(text_embeddings(text, NAMES), rows[:3])
 
 
 def test_a_file_of_too_few_rows(tmp_path):
     path = tmp_path / "text.safetensors"
     save_file({"text_embeddings": torch.randn(2, 4)}, path)
-    language = TextFile(embeddings=path)
-    assert complaint(text_embeddings, language, NAMES) == (
+    text = TextFile(embeddings=path)
+    assert complaint(text_embeddings, text, NAMES) == (
         f"language.embeddings: {path} holds 2 rows, but the data set has 3 classes;"
         " a row a class is needed"
     )
@@ -40,10 +42,43 @@ def test_text_embeddings_are_computed_once_and_draw_nothing(tmp_path, monkeypatc
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = text_embeddings(TEXT, NAMES)
-    (file,) = (cache_folder() / "text").iterdir()
-    save_file({"text_embeddings": first + 1}, file)  # so that it shows whether it is read
-    assert torch.equal(text_embeddings(TEXT, NAMES), first + 1)
+    monkeypatch.setattr(
+        language, "open_clip_embeddings", lambda *_, **__: pytest.fail("they were computed again")
+    )
+    assert torch.equal(text_embeddings(TEXT, NAMES), first)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def halved(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        halved,
+        lambda content: halved(content).ljust(len(content), b"\0"),
+        lambda content: save({"text_embeddings": torch.ones(2, 4)}),
+        lambda content: save({"text_embeddings": torch.ones(3)}),
+        lambda content: save({"text_embeddings": torch.ones(3, 4)}),
+        lambda content: save({"embeddings": torch.ones(3, 4)}),
+    ],
+    ids=["empty", "cut", "half zeros", "too few rows", "one axis", "no checksum", "other tensor"],
+)
+def test_cached_embeddings_that_are_broken_are_computed_again(
+    tmp_path, monkeypatch, caplog, damage
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = text_embeddings(TEXT, NAMES)
+    (file,) = (cache_folder() / "text").iterdir()
+    content = file.read_bytes()
+    file.write_bytes(damage(content))
+    caplog.clear()
+    assert torch.equal(text_embeddings(TEXT, NAMES), first)
+    (message,) = (r.getMessage() for r in caplog.records if r.name == language.__name__)
+    assert message.startswith(f"{file}: ")
+    assert file.read_bytes() == content
 
 
 def test_other_names_or_prompts_have_other_embeddings(tmp_path, monkeypatch):

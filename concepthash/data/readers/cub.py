@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -22,7 +22,8 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from concepthash.data.image_set import ImageSet, check, shortened
+from concepthash.data.image_set import ImageSet, check
+from concepthash.data.problems import shortened
 from concepthash.data.readers.base import Dataset
 from concepthash.errors import InputError
 
@@ -80,6 +81,9 @@ def read(root: Path) -> ImageSet:
     order = sorted(classes)
     label_of = {number: label for label, number in enumerate(order)}
     class_names = tuple(_class_name(classes[number]) for number in order)
+    shared = _shared_names(class_names, [f"{number} ({classes[number]})" for number in order])
+    if shared:
+        raise InputError(*shortened(f"{root / 'classes.txt'}: {mistake}" for mistake in shared))
     return check(
         ImageSet(
             name=root.name,
@@ -98,6 +102,20 @@ def read(root: Path) -> ImageSet:
 def _class_name(directory: str) -> str:
     """`001.Black_footed_Albatross` is the class "Black footed Albatross"."""
     return re.sub(r"^\d+\.(?=.)", "", directory).replace("_", " ").strip() or directory
+
+
+def _shared_names(class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
+    """A line for each class with the name of an earlier one: a name is all that reports show."""
+    first: dict[str, str] = {}
+    wrong = []
+    for name, number in zip(class_names, ids, strict=True):
+        if name in first:
+            wrong.append(
+                f"class ids {first[name]} and {number} both have the name {name!r}; each class"
+                " needs a name of its own"
+            )
+        first.setdefault(name, number)
+    return wrong
 
 
 def _parts(

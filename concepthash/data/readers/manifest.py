@@ -3,8 +3,9 @@
     path,label,class_name,family,style,split
     images/000_frog/noto.png,0,frog,amphibian,noto,train
 
-`path` is relative to the file's folder; `label` is 0 to C - 1; `split` is `train` (training set
-and database) or `query`. `family` is optional; `style` and any other column are ignored.
+`path` is relative to the file's folder; `label` is 0 to C - 1, and each has a `class_name` of its
+own; `split` is `train` (training set and database) or `query`. `family` is optional; `style` and
+any other column are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from concepthash.data.image_set import ImageSet, check, shortened
+from concepthash.data.image_set import ImageSet, check
+from concepthash.data.problems import shortened
 from concepthash.data.readers.base import Dataset
 from concepthash.errors import InputError
 
@@ -148,6 +150,16 @@ def _checked(file: Path, table: pl.DataFrame) -> pl.DataFrame:
                 f"{row['first']!r} in an earlier line; a label has one"
             ),
         )
+    first = pl.col("label").first().over("class_name")
+    shared = table.unique("label", keep="first", maintain_order=True).with_columns(first=first)
+    wrong += _mistakes(
+        file,
+        shared.filter(pl.col("label") != pl.col("first")),
+        lambda row: (
+            f"labels {row['first']} and {row['label']} both have the class_name "
+            f"{row['class_name']!r}; each label needs a name of its own"
+        ),
+    )
     if wrong:
         raise InputError(*wrong)
     return table

@@ -36,9 +36,7 @@ from concepthash.train.optimizer import build_optimizer
 from concepthash.train.setup import build_model
 
 NUM_CLASSES = 200  # of CUB-200-2011
-PAPER = ConceptHashTrial(
-    backbone=BackboneSpec(weights="none"), language=OrthogonalEmbeddings()
-)
+PAPER = ConceptHashTrial(backbone=BackboneSpec(weights="none"), language=OrthogonalEmbeddings())
 
 
 class Way(NamedTuple):

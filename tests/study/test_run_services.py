@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from ray.cluster_utils import Cluster
 from mlflow_stores import end, free_port, wait_until_up
+from ray.cluster_utils import Cluster
 from study_commands import Workplace, sets, wait_for_line, workers_of
 
 from concepthash.tracking.store import Store

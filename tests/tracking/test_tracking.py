@@ -11,8 +11,8 @@ import psutil
 import pytest
 import requests
 import torch
-from safetensors.torch import save_file
 from mlflow_stores import end, free_port, wait_until_up
+from safetensors.torch import save_file
 
 from concepthash.errors import InputError
 from concepthash.plan import make_plan

@@ -263,7 +263,7 @@ def test_codes_that_a_trial_kept_are_evaluated_without_its_images(folder, main, 
     line = main("trial", "study.yaml", "--id", digest, "--out", "kept").strip()
     codes = "kept/codes.safetensors"
     text = main("evaluate", codes, "--metric", "map", "--metric", "precision@5")
-    map_, precision = text.splitlines()[2:]
+    map_, precision = text.splitlines()[-2:]
     reported = dict(zip(line.split()[::2], line.split()[1::2], strict=True))
     assert map_.split() == ["map", reported["test/map"]]
     assert 0 <= float(precision.removeprefix("  precision@5 ")) <= 1
@@ -272,6 +272,20 @@ def test_codes_that_a_trial_kept_are_evaluated_without_its_images(folder, main, 
     one = main("evaluate", codes, "--concept", "1", "--mean-center", "--metric", "cost", "--json")
     assert json.loads(one)["metrics"]["cost"]["bits"] == 4
     assert (json.loads(one)["concept"], json.loads(one)["mean_center"]) == (1, "on")
+
+
+def test_codes_of_a_mean_centered_trial_are_evaluated_as_the_trial_did(folder, main, one_thread):
+    settings = ["--set", "baseline.mean_center=on"]
+    digest = json.loads(main("plan", "study.yaml", "--json", *settings))["trials"][0]["digest"]
+    words = main("trial", "study.yaml", "--id", digest, "--out", "kept", *settings).split()
+    result = json.loads(main("evaluate", "kept/codes.safetensors", "--metric", "map", "--json"))
+    assert result["mean_center"] == "on"
+    reported = float(words[words.index("test/map") + 1])
+    assert result["metrics"]["map"] == pytest.approx(reported, rel=1e-3)
+    plain = json.loads(
+        main("evaluate", "kept/codes.safetensors", "--metric", "map", "--no-mean-center", "--json")
+    )
+    assert plain["metrics"]["map"] != pytest.approx(reported, rel=1e-3)
 
 
 def test_a_model_that_a_trial_kept_gives_the_same_codes_on_the_studys_images(

@@ -66,7 +66,7 @@ def evaluate(
         baseline = make_plan(load_study(study, set_ or []).spec).baseline
         saved = codes_of_model(Path(run), baseline, device=device)
         about = {"model": run, "dataset": baseline.dataset.title, "seed": baseline.seed}
-        about |= {"protocol": baseline.spec.protocol.name, "mean_center": baseline.spec.mean_center}
+        about["protocol"] = baseline.spec.protocol.name
     elif set_:
         raise InputError("--set: changes a study's file; give it by --study FILE")
     elif Path(run).suffix == ".safetensors":
@@ -81,10 +81,10 @@ def evaluate(
         with tempfile.TemporaryDirectory(prefix="concepthash-") as folder:
             path, about = fetch_codes(store, run, Path(folder))
             saved = read_codes(path)
-    if mean_center is not None:
-        about["mean_center"] = "on" if mean_center else "off"
-    if about.get("mean_center") == "on":
-        saved = saved.centered()
+    if mean_center is None:
+        mean_center = saved.mean_center
+    about["mean_center"] = "on" if mean_center else "off"
+    saved = saved.centered() if mean_center else saved
     if concept is not None:
         saved, about["concept"] = saved.of_concept(concept), concept
     values = evaluate(saved, metric or None)

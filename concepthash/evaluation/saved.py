@@ -58,6 +58,8 @@ class SavedCodes:
     """S, pixels."""
     epoch: int
     """After which the codes were taken."""
+    mean_center: bool = False
+    """Whether the database's mean is to be subtracted before the codes are binarized."""
     concepts: Concepts | None = None
     """None for a method without concepts."""
 
@@ -83,7 +85,11 @@ class SavedCodes:
     def centered(self) -> SavedCodes:
         """The codes less the database's mean, so that each bit halves it about evenly."""
         queries, database = centered(self.query_codes, self.database_codes)
-        return replace(self, query_codes=queries, database_codes=database)
+        return replace(self, query_codes=queries, database_codes=database, mean_center=False)
+
+    def as_evaluated(self) -> SavedCodes:
+        """The codes as they are to be binarized: centered if `mean_center` says so."""
+        return self.centered() if self.mean_center else self
 
     def of_concept(self, concept: int) -> SavedCodes:
         """The sub-codes and attention of one concept alone. Raises InputError if there is none."""
@@ -148,6 +154,7 @@ def write_codes(path: Path, saved: SavedCodes) -> None:
         "part_names": concepts.part_names if concepts else (),
         "image_size": saved.image_size,
         "epoch": saved.epoch,
+        "mean_center": saved.mean_center,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
@@ -172,6 +179,7 @@ def read_codes(path: Path) -> SavedCodes:
                 )
             class_names, part_names = tuple(facts["class_names"]), tuple(facts["part_names"])
             image_size, epoch = int(facts["image_size"]), int(facts["epoch"])
+            mean_center = bool(facts["mean_center"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
@@ -195,6 +203,7 @@ def read_codes(path: Path) -> SavedCodes:
         class_names=class_names,
         image_size=image_size,
         epoch=epoch,
+        mean_center=mean_center,
         concepts=concepts,
     )
 

@@ -79,8 +79,9 @@ def tex(text: str) -> str:
     A character that the standard fonts lack becomes its code point, `[U+4E2D]`.
     """
     escaped = "".join(map(_tex_character, " ".join(text.split())))
-    # Two hyphens would become a dash, ?` and !` Spanish marks.
-    return re.sub(r"(?<=[?!])`|(?<=-)-", r"{}\g<0>", escaped)
+    # Two hyphens would become a dash, ?` and !` Spanish marks; after the end of a row a bracket
+    # would be its spacing, and a star its variant.
+    return re.sub(r"(?<=[?!])`|(?<=-)-|^[\[*]", r"{}\g<0>", escaped)
 
 
 def _tex_character(character: str) -> str:

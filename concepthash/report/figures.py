@@ -71,7 +71,8 @@ def svg(figure: Figure) -> str:
     """A standalone SVG without date, program or doctype."""
     written = _saved(figure, "svg", "Date", "Creator", "Format", "Type").decode()
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", written, flags=re.DOTALL)
-    return text[text.index("<svg") :]
+    # Control characters, which a label may hold, are not allowed in XML.
+    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", "", text[text.index("<svg") :])
 
 
 def inline_svg(text: str, name: str, description: str) -> str:

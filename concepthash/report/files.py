@@ -8,10 +8,27 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import polars as pl
+
 from concepthash.errors import InputError
 
 MANIFEST = ".report-files"
 """Names the files of the report in its folder, a line each."""
+
+_FORMULA = r"^[=+\-@\t\r]"
+"""How a text begins that spreadsheets take for a formula."""
+
+
+def as_csv(frame: pl.DataFrame) -> str:
+    """The frame as CSV. A text that a spreadsheet would run as a formula is quoted with '."""
+    safe = {
+        name: pl.when(pl.col(name).str.contains(_FORMULA))
+        .then(pl.concat_str(pl.lit("'"), pl.col(name)))
+        .otherwise(pl.col(name))
+        for name, kind in frame.schema.items()
+        if kind == pl.String
+    }
+    return frame.with_columns(**safe).write_csv()
 
 
 def write_files(folder: Path, files: Mapping[str, bytes]) -> None:

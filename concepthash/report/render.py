@@ -18,7 +18,7 @@ from concepthash.report.cells import prepared
 from concepthash.report.curves import METRICS, curves_caption, curves_figure, training_curves
 from concepthash.report.escape import Raw, markdown, tex
 from concepthash.report.figures import inline_svg, pdf, svg
-from concepthash.report.files import write_files
+from concepthash.report.files import as_csv, write_files
 from concepthash.report.kinds import KINDS, TableReport
 from concepthash.report.overview import Progress, TrialLine, progress, trial_lines
 
@@ -101,7 +101,7 @@ def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[st
         name = section.table.name
         source = _tex_environment().get_template("table.tex").render(r=report, section=section)
         files[f"{name}.tex"] = source.encode()
-        files[f"{name}.csv"] = section.table.frame.write_csv().encode()
+        files[f"{name}.csv"] = as_csv(section.table.frame).encode()
     if report.curves:
         files |= report.curves.files
     files["report.md"] = _environment(markdown).get_template("report.md").render(r=report).encode()

@@ -50,7 +50,7 @@ def validate(setup: Setup, epoch: int) -> dict[str, float]:
     split = setup.split
     queries, database = encode(setup, split.validation), encode(setup, split.training)
     saved = _saved(setup, epoch, queries, split.validation, database, split.training)
-    return reported(_as_judged(setup, saved), "val")
+    return reported(saved.as_evaluated(), "val")
 
 
 def test(setup: Setup, epoch: int, folder: Path) -> dict[str, float]:
@@ -62,13 +62,13 @@ def test(setup: Setup, epoch: int, folder: Path) -> dict[str, float]:
     path = folder / "codes.safetensors"
     if setup.trial.spec.protocol.test_chooses_epoch and path.exists():
         before = read_codes(path)
-        best = hamming_map(_as_judged(setup, before)) >= hamming_map(_as_judged(setup, saved))
+        best = hamming_map(before.as_evaluated()) >= hamming_map(saved.as_evaluated())
         if before.epoch != epoch and best:
-            return reported(_as_judged(setup, before), "test")
+            return reported(before.as_evaluated(), "test")
     write_codes(path, saved)
     hub_weights = setup.trial.spec.backbone.weights == "pretrained"
     write_bundle(folder / "model.safetensors", setup.bundle, hub_weights=hub_weights)
-    return reported(_as_judged(setup, read_codes(path)), "test")
+    return reported(read_codes(path).as_evaluated(), "test")
 
 
 def codes_of_model(path: Path, trial: Trial, *, device: str) -> SavedCodes:
@@ -131,10 +131,6 @@ def _saved(
         class_names=setup.images.class_names,
         image_size=setup.encoder.image_size,
         epoch=epoch,
+        mean_center=setup.trial.spec.mean_center == "on",
         concepts=None if attention is None else Concepts(attention),
     )
-
-
-def _as_judged(setup: Setup, saved: SavedCodes) -> SavedCodes:
-    """What is saved are the codes as they are, whatever they are judged by."""
-    return saved.centered() if setup.trial.spec.mean_center == "on" else saved

@@ -47,6 +47,15 @@ def test_what_is_written_is_read_with_attention_in_half_precision(path):
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
+def test_codes_know_whether_the_database_mean_is_subtracted_before_they_are_binarized(path):
+    write_codes(path, replace(random_saved(), mean_center=True))
+    evaluated = read_codes(path).as_evaluated()
+    assert_same(evaluated, read_codes(path).centered())
+    assert_same(evaluated.as_evaluated(), evaluated)
+    plain = random_saved()
+    assert plain.as_evaluated() is plain
+
+
 def test_concepts_and_their_noise_and_parts_may_be_missing(path):
     saved = replace(random_saved(), concepts=None)
     write_codes(path, saved)

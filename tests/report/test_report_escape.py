@@ -24,9 +24,11 @@ UNICODE = '81 ± 2 × 3 → 4 − 5 ≤ 6 Δ α λ Ω µ é ü ñ č å ß ø �
         (r"a\b", r"a\textbackslash{}b"),
         ("λ Δ", r"$\lambda$ $\Delta$"),
         ("é", r"\'{e}"),
-        ("中", "[U+4E2D]"),
+        ("中", "{}[U+4E2D]"),
         ("--set", "-{}-set"),
         ("a\n b", "a b"),
+        ("[2ex] row", "{}[2ex] row"),  # after the end of a row it would be spacing
+        ("* row [2]", "{}* row [2]"),
     ],
 )
 def test_tex(text: str, expected: str) -> None:

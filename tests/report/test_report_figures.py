@@ -3,8 +3,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib.figure import Figure
 from report_studies import LOSSES
 
 from concepthash.report.figures import inline_svg, pdf, svg
@@ -23,6 +25,12 @@ def test_a_figure_has_the_same_bytes_each_time_it_is_drawn(figure_of) -> None:
     assert (document := pdf(first)) == pdf(second)
     assert b"CreationDate" not in document
     assert "<metadata" not in svg(first)
+
+
+def test_svg_of_a_label_with_control_characters_is_xml() -> None:
+    figure = Figure()
+    figure.text(0.1, 0.5, "a\x01b\x1fc")
+    assert "abc" in "".join(ElementTree.fromstring(svg(figure)).itertext())
 
 
 def test_inline_svg_has_its_own_ids_and_no_address(figure_of) -> None:

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import csv
+import io
 import os
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from concepthash.errors import InputError
-from concepthash.report.files import MANIFEST, write_files
+from concepthash.report.files import MANIFEST, as_csv, write_files
 
 
 def names(folder: Path) -> set[str]:
@@ -53,3 +56,11 @@ def test_a_file_where_the_folder_should_be_is_an_input_error(tmp_path: Path) -> 
     (tmp_path / "report").write_text("x")
     with pytest.raises(InputError, match="give a folder for the report"):
         write_files(tmp_path / "report", {"a": b""})
+
+
+def test_csv_holds_no_text_that_a_spreadsheet_runs_as_a_formula() -> None:
+    rows = ["=1+1", "+x", "-x", "@x", "M = 4", None]
+    frame = pl.DataFrame({"row": rows, "delta": [-1.0] * len(rows)})
+    read = list(csv.DictReader(io.StringIO(as_csv(frame))))
+    assert [line["row"] for line in read] == ["'=1+1", "'+x", "'-x", "'@x", "M = 4", ""]
+    assert {line["delta"] for line in read} == {"-1.0"}

@@ -246,7 +246,7 @@ def test_claims_keep_their_row_in_every_format(report: Path, page: Page) -> None
 
     source = (report / "claims.tex").read_text(encoding="ascii")
     assert r"2. Language helps\par{\scriptsize mAP@all (\%) $\uparrow$}" in source
-    assert r"+10.5 $\pm$ 0.7\\[-2pt]{\scriptsize [+4.1, +16.9]}\\[-2pt]{\scriptsize 2" in source
+    assert r"+10.5 $\pm$ 0.7\\[-2pt]{\scriptsize {}[+4.1, +16.9]}\\[-2pt]{\scriptsize 2" in source
 
     table = pl.read_csv(report / "claims.csv")
     assert table["claim"].to_list() == [NASTY, "Language helps", "L_csd lowers the overlap"]

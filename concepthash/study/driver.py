@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from concepthash.plan import Trial
 from concepthash.study.progress import Progress
 from concepthash.study.state import StudyState, sampled_label
-from concepthash.study.trainable import TrialTask, sampled, task_of
+from concepthash.study.trainable import FAILURE, TrialTask, in_one_line, sampled, task_of
 from concepthash.tracking.recorder import Recorder
 
 
@@ -69,6 +69,8 @@ class Driver(Callback):
         result: dict[str, Any],
         **info: Any,
     ) -> None:
+        if FAILURE in result:
+            return  # told when it is complete
         digest = self._trial(trial).digest
         metrics = {
             name: float(value)
@@ -87,6 +89,9 @@ class Driver(Callback):
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
         ours = self._trial(trial)
+        if (reason := trial.last_result.get(FAILURE)) is not None:
+            self._failed(ours.digest, reason)
+            return
         if trial.last_result.get("epoch", 0) < ours.spec.epochs:
             self.recorder.prune(ours.digest)
             self.state.ended(ours.digest, "pruned")
@@ -100,7 +105,10 @@ class Driver(Callback):
     def on_trial_error(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any
     ) -> None:
-        digest, reason = self._trial(trial).digest, failure_of(trial)
+        """Called when Tune has tried the trial as often as it may."""
+        self._failed(self._trial(trial).digest, failure_of(trial))
+
+    def _failed(self, digest: str, reason: str) -> None:
         self.recorder.fail(digest, reason)
         self.state.ended(digest, "failed", reason)
         self.progress.ended(digest)
@@ -113,6 +121,4 @@ def failure_of(trial: TuneTrial) -> str:
     if path is None or not Path(path).exists():
         return "its worker ended, and Ray gives no reason"
     error = cloudpickle.loads(Path(path).read_bytes())
-    cause = getattr(error, "cause", None) or error
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {' '.join(lines)[:400]}"
+    return in_one_line(getattr(error, "cause", None) or error)

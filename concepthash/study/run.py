@@ -31,6 +31,9 @@ from concepthash.tracking.runs import Earlier
 from concepthash.tracking.store import Store, outages_in_one_line, store_error
 from concepthash.train.checks import check_trials
 
+LOST_WORKERS = 3
+"""So many times a trial goes on from its last checkpoint after its worker was lost."""
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -177,6 +180,7 @@ class _Run:
                 name=f"{started}-{table or 'grid'}",
                 storage_path=f"{self.storage}/{self.plan.study.name}",
                 checkpoint_config=tune.CheckpointConfig(num_to_keep=1),
+                failure_config=tune.FailureConfig(max_failures=LOST_WORKERS),
                 callbacks=[Driver(self.state, self.recorder, progress, table)],
                 verbose=0,
             ),

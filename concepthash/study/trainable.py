@@ -67,8 +67,16 @@ def sampled(config: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name != TASK}
 
 
+FAILURE = "failure"
+"""The key of a report that says why the trial itself failed."""
+
+
 def run_trial(config: dict[str, Any]) -> None:
-    """What Tune calls. A checkpoint goes to Tune's storage with every report."""
+    """What Tune calls. A checkpoint goes to Tune's storage with every report.
+
+    A failure of the trial itself (its loss is NaN, its input is wrong) is reported: it would fail
+    again. What else ends the worker, Tune sees as an error, and tries the trial again.
+    """
     task = task_of(config)
     torch.set_num_threads(task.threads)
     with tempfile.TemporaryDirectory(prefix="concepthash-") as name:
@@ -80,7 +88,15 @@ def run_trial(config: dict[str, Any]) -> None:
             tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
 
         checkpoints = Checkpoints(folder, task.trial.digest)
-        train(task.trial, report, checkpoints, device=task.device, workers=task.workers)
+        try:
+            train(task.trial, report, checkpoints, device=task.device, workers=task.workers)
+        except Exception as error:
+            tune.report({FAILURE: in_one_line(error)})
+
+
+def in_one_line(error: BaseException) -> str:
+    """The kind of an error and its message, at most 400 characters of it."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:400]}"
 
 
 def _earlier_checkpoint(task: TrialTask) -> tune.Checkpoint | None:

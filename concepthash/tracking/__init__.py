@@ -18,5 +18,6 @@ import os
 # MLflow reads these when it is imported.
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 for _noisy in ("mlflow.store.db", "alembic"):
     logging.getLogger(_noisy).setLevel(logging.WARNING)

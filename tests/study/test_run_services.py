@@ -61,15 +61,17 @@ def test_a_study_ends_in_one_line_when_its_server_does_and_goes_on_when_it_is_ba
     arguments = ["run", workplace.file, "--tracking-uri", server.url]
     arguments += sets("baseline.epochs=8", "resources.cpu=0.5")
     run = workplace.start(*arguments, **IMPATIENT)
-    wait_for_line(run, "epoch 2/8")
+    trained, _ = wait_for_line(run, "epoch 2/8").split(": epoch 2/8")
+    trial = trained.split("] ")[1]
     server.kill()
     output, _ = run.communicate(timeout=120)
     print(output)
     assert run.returncode == 2
     assert "Traceback" not in output
-    last = output.splitlines()[-1]
-    assert last.startswith(f"--tracking-uri {server.url}: failed while the study ran (")
-    assert last.endswith("; when it answers again, the same command goes on from here")
+    assert output.splitlines()[-1] == (
+        f"--tracking-uri {server.url}: failed while the study ran (it does not answer); when it"
+        " answers again, the same command goes on from here"
+    )
 
     server.start()
     code, output = workplace.call(*arguments)
@@ -81,9 +83,10 @@ def test_a_study_ends_in_one_line_when_its_server_does_and_goes_on_when_it_is_ba
     runs = store.runs(experiment.experiment_id, "tags.kind = 'trial'")
     assert [run.info.status for run in runs] == ["FINISHED"] * 2
     assert set(Counter(run.data.tags["digest"] for run in runs).values()) == {1}
-    # They went on from their checkpoints in the default storage folder.
+    # It went on from its checkpoint in the default storage folder.
     assert (workplace.folder / "storage" / "small").is_dir()
-    assert "epoch 1/8" not in output
+    assert f"{trial}: epoch 1/8" not in output
+    assert f"{trial}: done" in output
 
 
 @pytest.fixture

@@ -191,7 +191,7 @@ def test_plan_marks_the_trials_that_the_store_has_finished(folder, main):
         f"  16 bits | baseline  {a}* {b}!",
         f"  32 bits | baseline  {c}~ {d}",
         "",
-        "3 of 4 trials to train; * = trained; ! = failed; ~ = started, to be continued",
+        "3 of 4 trials to train; * = trained; ! = failed; ~ = not finished",
     ]
     done = [trial["done"] for trial in json.loads(main(*planned, "--json"))["trials"]]
     assert done == [True, False, False, False]

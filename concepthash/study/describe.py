@@ -8,7 +8,7 @@ from concepthash.plan import Plan
 from concepthash.study.state import StudyState
 
 _MARKS = {"finished": "*", "failed": "!", "running": ">", "interrupted": "~", "pruned": "~"}
-_LEGEND = {"*": "trained", "!": "failed", ">": "running", "~": "started, to be continued"}
+_LEGEND = {"*": "trained", "!": "failed", ">": "running", "~": "not finished"}
 
 
 def describe(plan: Plan, state: StudyState) -> dict[str, Any]:

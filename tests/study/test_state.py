@@ -255,7 +255,7 @@ def test_a_plan_in_words_marks_trials_and_says_what_is_left():
         "search weights: 4 of 5 trials to train, over",
         "  loss.quantization",
         "",
-        "8 of 11 trials to train; * = trained; ! = failed; > = running; ~ = started, to be continued",
+        "8 of 11 trials to train; * = trained; ! = failed; > = running; ~ = not finished",
         # 2 missing ones, the failed one, 3 epochs of those begun, 4 sampled: 34 epochs of 3 s
         "about 1 min 42 s of training, at 3 s an epoch as in the trials that are trained",
     ]

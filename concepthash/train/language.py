@@ -59,8 +59,8 @@ def text_embeddings(language: OpenClipText | TextFile, class_names: Sequence[str
                 f" the data set has {len(class_names)} classes; a row a class is needed"
             )
         return embeddings[: len(class_names)].contiguous()
-    tower = language.model_dump(mode="json", exclude={"binarize"})
-    key = json.dumps([tower, weights_digest(language.model, language.pretrained), *class_names])
+    encoder = language.model_dump(mode="json", exclude={"binarize"})
+    key = json.dumps([encoder, weights_digest(language.model, language.pretrained), *class_names])
     name = f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     cached = cache_folder() / "text" / name
     try:

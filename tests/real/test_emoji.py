@@ -32,7 +32,7 @@ def run_and_report(folder, *sets):
 def test_twenty_classes_for_one_epoch(tmp_path):
     sets = ["--set", "baseline.epochs=1", "--set", "dataset.num_classes=20"]
     scores = run_and_report(tmp_path, *sets)
-    assert scores.keys() == {"text of the class names", "free centers"}
+    assert scores.keys() == {"text of the class names", "learned class centers"}
     # A ranking at random scores about 0.07 here: a class is 5 % of the database.
     assert all(0.1 < score < 1 for score in scores.values())
 

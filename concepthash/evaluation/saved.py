@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,11 +10,11 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from concepthash.errors import InputError
 from concepthash.retrieval import Histograms, centered, histograms, sub_code
+from concepthash.tensor_files import save_tensors
 
 FORMAT = 2
 """Of the file. Format 1 had no number; its attention and parts were not optional."""
@@ -156,11 +155,7 @@ def write_codes(path: Path, saved: SavedCodes) -> None:
         "epoch": saved.epoch,
         "mean_center": saved.mean_center,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(on_cpu, temporary, {"concepthash": json.dumps(facts)})
-    os.replace(temporary, path)
+    save_tensors(path, tensors, {"concepthash": json.dumps(facts)})
 
 
 def read_codes(path: Path) -> SavedCodes:

@@ -7,6 +7,7 @@ evaluation and saved codes know nothing else of them.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -68,19 +69,19 @@ class Progress(NamedTuple):
     """Steps done before this one, over all epochs."""
 
 
-class Method(nn.Module):
+class Method(nn.Module, ABC):
     """A backbone and what makes codes of its tokens."""
 
     reads_class_token = True
-    """Whether the backbone must have a class token."""
+    """Whether the backbone must have a class token; one model may, where its class need not."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
+    @abstractmethod
     def forward(self, images: Tensor) -> Outputs:
         """images (B, 3, S, S), normalised as the backbone expects them."""
-        raise NotImplementedError
 
 
 class TrainedMethod(Method):
@@ -90,9 +91,9 @@ class TrainedMethod(Method):
     buffers: they are saved with every checkpoint, so that training goes on bit by bit.
     """
 
+    @abstractmethod
     def losses(self, outputs: Any, batch: Batch, progress: Progress) -> Mapping[str, Tensor]:
         """Of what `forward` returned: scalars by name, among them `total`, which is minimised."""
-        raise NotImplementedError
 
     def start_epoch(self, progress: Progress, encode: Callable[[], Tensor]) -> None:
         """Called before each epoch. `encode()` computes the codes (num_images, K) of the training
@@ -107,9 +108,9 @@ class FittedMethod(Method):
         tokens, _ = self.backbone(images, None)
         return tokens[:, 0].float()
 
+    @abstractmethod
     def fit(self, features: Tensor, labels: Tensor) -> None:
         """Learns from the training images' features (num_images, D) and labels (num_images,)."""
-        raise NotImplementedError
 
 
 class LinearHash(TrainedMethod):

@@ -81,10 +81,11 @@ def build_method(
         options["class_embeddings"] = class_embeddings
     method = METHODS[config.method](backbone, config.sizes, **options)
     if method.reads_class_token and backbone.stem.cls_token is None:
+        always = type(method).reads_class_token
+        reader = config.method if always else "tuning: linear-probe"
         raise InputError(
-            f"backbone.name: {config.backbone.name} has no class token, which"
-            f" {'tuning: linear-probe' if config.method == 'concepthash' else config.method} reads;"
-            " take another backbone"
+            f"backbone.name: {config.backbone.name} has no class token, which {reader} reads; take"
+            " another backbone"
         )
     return method
 

@@ -7,19 +7,18 @@ weights that timm's hub holds are not stored a second time.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from concepthash.errors import InputError
 from concepthash.methods.base import Method
 from concepthash.methods.build import ModelConfig, build_method
+from concepthash.tensor_files import save_tensors
 
 FORMAT = 1
 _KEY = "concepthash-model"
@@ -54,16 +53,8 @@ def write_bundle(path: Path, bundle: Bundle, *, hub_weights: bool) -> None:
         "std": bundle.std.tolist(),
         "class_names": bundle.class_names,
     }
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file(
-        {
-            name: state[name].detach().cpu().contiguous()
-            for name in sorted(_stored(state, bundle.model, hub_weights))
-        },
-        temporary,
-        {_KEY: json.dumps(about)},
-    )
-    os.replace(temporary, path)
+    stored = sorted(_stored(state, bundle.model, hub_weights))
+    save_tensors(path, {name: state[name] for name in stored}, {_KEY: json.dumps(about)})
 
 
 def read_bundle(path: Path) -> Bundle:

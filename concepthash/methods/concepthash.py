@@ -69,6 +69,8 @@ class ConceptHash(TrainedMethod):
     again: beside it they change nothing, without it they are per-concept biases.
     """
 
+    reads_class_token = False
+
     def __init__(
         self,
         backbone: Backbone,

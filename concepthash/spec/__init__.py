@@ -1,7 +1,6 @@
 """What a study file may say, and how it is read. No torch."""
 
 from concepthash.spec.changes import (
-    TRIAL_FIELDS,
     changed,
     effective,
     has_field,
@@ -16,6 +15,7 @@ from concepthash.spec.methods import ConceptHashTrial, HashNetTrial, ItqTrial, T
 from concepthash.spec.study import ResourcesSpec, StudySpec
 from concepthash.spec.tables import Claim, ClaimsTable, GridTable, SearchTable, Table, Variant
 from concepthash.spec.trial import BackboneSpec, FittedTrial, TrainedTrial, is_path
+from concepthash.spec.unions import TRIAL_FIELDS
 
 __all__ = [
     "TRIAL_FIELDS",

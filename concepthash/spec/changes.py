@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, NamedTuple, Union, get_args, get_origin
+from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -20,6 +19,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from concepthash.spec.methods import TrialSpec
 from concepthash.spec.shortform import ShortForm
 from concepthash.spec.trial import is_path
+from concepthash.spec.unions import PARTS, chooses, models_of, unions
 
 _TRIAL: TypeAdapter[TrialSpec] = TypeAdapter(TrialSpec)
 
@@ -38,7 +38,7 @@ def changed(baseline: TrialSpec, changes: Mapping[str, Any]) -> TrialSpec:
 def changed_data(baseline: TrialSpec, changes: Mapping[str, Any]) -> dict[str, Any]:
     """The same as plain data, of which only the places are checked."""
     data = baseline.model_dump(mode="json")
-    for name in _in_order(changes):
+    for name in in_order(changes):
         _set(data, name, changes[name])
     return data
 
@@ -51,7 +51,7 @@ def applicable(baseline: TrialSpec, values: Mapping[str, Any]) -> dict[str, Any]
     """
     data = baseline.model_dump(mode="json")
     known = set()
-    for name in _in_order(values):
+    for name in in_order(values):
         if _takes(data, name):
             _set(data, name, values[name])
             known.add(name)
@@ -68,9 +68,18 @@ def value_of(spec: TrialSpec, field: str) -> Any:
     return functools.reduce(getattr, field.split("."), spec)
 
 
+def exists(spec: BaseModel, field: str) -> bool:
+    """Whether a trial has a dotted field."""
+    first, _, rest = field.partition(".")
+    if first not in type(spec).model_fields:
+        return False
+    value = getattr(spec, first)
+    return not rest or (isinstance(value, BaseModel) and exists(value, rest))
+
+
 def has_field(spec: TrialSpec, field: str) -> bool:
     """Whether a trial has a dotted field, and whether it makes a difference there."""
-    return _exists(spec, field) and reason_without_effect(spec, field) is None
+    return exists(spec, field) and reason_without_effect(spec, field) is None
 
 
 def reason_without_effect(spec: TrialSpec, field: str) -> str | None:
@@ -103,94 +112,15 @@ def label_of(changes: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "baseline"
 
 
-# --- fields and unions -----------------------------------------------------------------------
+# --- one change after another -----------------------------------------------------------------
 
 
-def _models_of(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a field's type stands for, through unions."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    elif get_origin(annotation) in (Annotated, Union, UnionType):
-        for argument in get_args(annotation):
-            yield from _models_of(argument)
-
-
-def _field_names(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield prefix + name
-        for nested in _models_of(field.annotation):
-            yield from _field_names(nested, f"{prefix}{name}.")
-
-
-TRIAL_FIELDS = tuple(
-    dict.fromkeys(name for method in _models_of(TrialSpec) for name in _field_names(method))
-)
-"""Every field that a table may vary, dotted, of all methods."""
-
-
-_PARTS = frozenset(name.rpartition(".")[0] for name in TRIAL_FIELDS) - {""}
-"""The fields that have fields of their own."""
-
-
-class _Union(NamedTuple):
-    form: ShortForm
-    members: dict[str, type[BaseModel]]
-    """By the word that chooses them."""
-
-    def member(self, word: Any) -> type[BaseModel] | None:
-        return self.members.get(word) if isinstance(word, str) else None
-
-
-@functools.cache
-def _unions() -> dict[str, _Union]:
-    """The unions of a trial by dotted name; the trial itself, by method, has the name ""."""
-    found: dict[str, _Union] = {}
-
-    def visit(name: str, annotation: Any, metadata: Iterable[Any]) -> None:
-        models = list(_models_of(annotation))
-        for form in (each for each in metadata if isinstance(each, ShortForm)):
-            members = {model.model_fields[form.key].default: model for model in models}
-            found.setdefault(name, _Union(form, {})).members.update(members)
-        for model in models:
-            for field, info in model.model_fields.items():
-                visit(f"{name}.{field}".lstrip("."), info.annotation, info.metadata)
-
-    visit("", TrialSpec, get_args(TrialSpec)[1:])
-    return found
-
-
-def words_of(union: str) -> tuple[str, ...]:
-    """What may stand for a union with a dotted name: `adapters`, ...; () if it is no union."""
-    if union not in _unions():
-        return ()
-    form, members = _unions()[union]
-    return (*form.bare, *members)
-
-
-def choices_with(field: str) -> tuple[str, list[str]]:
-    """The closest union around a dotted field, and those of its words that bring the field."""
-    for name in sorted(_unions(), key=len, reverse=True):
-        inner = field.removeprefix(f"{name}.") if name else field
-        if name and inner == field:
-            continue
-        members = _unions()[name].members.items()
-        if words := [word for word, model in members if inner in _field_names(model)]:
-            return name or _unions()[""].form.key, words
-    return "", []
-
-
-def _chooses(name: str) -> bool:
-    """Whether a field is the key that tells the members of a union apart."""
-    parent, _, last = name.rpartition(".")
-    return parent in _unions() and _unions()[parent].form.key == last
-
-
-def _in_order(changes: Iterable[str]) -> list[str]:
+def in_order(changes: Iterable[str]) -> list[str]:
     """The method, other whole parts and choices, then fields of what was chosen."""
 
     def rank(name: str) -> tuple[bool, bool, int]:
-        inner = not (_chooses(name) or name in _PARTS)
-        return inner, name != _unions()[""].form.key, name.count(".")
+        inner = not (chooses(name) or name in PARTS)
+        return inner, name != unions()[""].form.key, name.count(".")
 
     return sorted(changes, key=rank)
 
@@ -201,29 +131,29 @@ def _set(data: dict[str, Any], name: str, value: Any) -> None:
     target = data
     for parent in parents:
         if not isinstance(target.get(parent), dict):
-            if parent in target and not _chooses(name):
+            if parent in target and not chooses(name):
                 told = PydanticCustomError("value_error", f"{parent} is {target[parent]} here")
                 error = InitErrorDetails(type=told, loc=(*parents, last), input=value)
                 raise ValidationError.from_exception_data("trial", [error])
             target[parent] = {}
         target = target[parent]
-    if _chooses(name):
-        union = _unions()[".".join(parents)]
+    if chooses(name):
+        union = unions()[".".join(parents)]
         _keep_shared(target, union.member(target.get(last)), union.member(value))
     target[last] = _in_full(name, value)
 
 
 def _in_full(name: str, value: Any) -> Any:
-    if name in _unions():
-        return _unions()[name].form.in_full(value)
-    return {} if value == "on" and name in _PARTS else value
+    if name in unions():
+        return unions()[name].form.in_full(value)
+    return {} if value == "on" and name in PARTS else value
 
 
 def _takes(data: Mapping[str, Any], name: str) -> bool:
     """Whether the trial that `data` describes, valid or not, has a field or can choose it."""
-    if _chooses(name) and "." in name:
+    if chooses(name) and "." in name:
         name = name.rpartition(".")[0]
-    methods = _unions()[""]
+    methods = unions()[""]
     model = methods.member(data.get(methods.form.key))
     value: Any = data
     parts = name.split(".")
@@ -233,22 +163,14 @@ def _takes(data: Mapping[str, Any], name: str) -> bool:
         field = model.model_fields[part]
         value = value.get(part, field.default)
         value = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        union = _unions().get(".".join(parts[:depth]))
+        union = unions().get(".".join(parts[:depth]))
         if not isinstance(value, Mapping):
             model = None
         elif union is not None:
             model = union.member(value.get(union.form.key))
         else:
-            model = next(_models_of(field.annotation), None)
+            model = next(models_of(field.annotation), None)
     return True
-
-
-def _exists(spec: BaseModel, field: str) -> bool:
-    first, _, rest = field.partition(".")
-    if first not in type(spec).model_fields:
-        return False
-    value = getattr(spec, first)
-    return not rest or (isinstance(value, BaseModel) and _exists(value, rest))
 
 
 def _keep_shared(
@@ -270,5 +192,5 @@ def _fits(value: Any, before: FieldInfo, after: FieldInfo) -> bool:
     form = next((each for each in after.metadata if isinstance(each, ShortForm)), None)
     if form is None or not isinstance(value, Mapping):
         return False
-    both = set(_models_of(before.annotation)) & set(_models_of(after.annotation))
+    both = set(models_of(before.annotation)) & set(models_of(after.annotation))
     return value.get(form.key) in {model.model_fields[form.key].default for model in both}

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 
 from concepthash.errors import InputError
 from concepthash.evaluation.catalogue import suggest
-from concepthash.spec.changes import TRIAL_FIELDS
 from concepthash.spec.combinations import impossible_combinations
 from concepthash.spec.document import Document, KeyPath, dotted, read_document, with_overrides
 from concepthash.spec.messages import Problem, follows, problem
 from concepthash.spec.study import StudySpec
 from concepthash.spec.trial import is_path
+from concepthash.spec.unions import TRIAL_FIELDS
 
 
 @dataclass(frozen=True)

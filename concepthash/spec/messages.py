@@ -11,9 +11,9 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from concepthash.evaluation.catalogue import suggest
-from concepthash.spec.changes import TRIAL_FIELDS, choices_with, words_of
 from concepthash.spec.document import KeyPath, dotted
 from concepthash.spec.study import StudySpec
+from concepthash.spec.unions import TRIAL_FIELDS, choices_with, words_of
 
 Problem = tuple[KeyPath, str]
 

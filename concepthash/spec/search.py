@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, PositiveInt, model_validator
 
-from concepthash.spec.changes import TRIAL_FIELDS
 from concepthash.spec.trial import Seed
+from concepthash.spec.unions import TRIAL_FIELDS
 from concepthash.spec_base import Spec
 
 

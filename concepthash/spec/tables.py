@@ -22,8 +22,9 @@ from pydantic import (
 )
 
 from concepthash.evaluation.catalogue import TABLE_METRICS, suggest
-from concepthash.spec.changes import TRIAL_FIELDS, label_of
+from concepthash.spec.changes import label_of
 from concepthash.spec.search import SearchSpec
+from concepthash.spec.unions import TRIAL_FIELDS
 from concepthash.spec_base import Spec
 
 KeyPath = tuple[str | int, ...]

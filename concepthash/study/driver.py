@@ -70,7 +70,7 @@ class Driver(Callback):
         **info: Any,
     ) -> None:
         if FAILURE in result:
-            return  # told when it is complete
+            return  # its last report, which on_trial_complete reads
         digest = self._trial(trial).digest
         metrics = {
             name: float(value)

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from concepthash.plan import Trial
 from concepthash.spec import SearchTable, changed, has_field, value_of
-from concepthash.spec.changes import applicable, words_of
+from concepthash.spec.changes import applicable
 from concepthash.spec.search import Dimension
 
 Values = Mapping[str, Any]
@@ -66,19 +66,6 @@ def point_of(baseline: Trial, space: Space, trial: Trial) -> Point | None:
         if point is not None and point.trial.digest == trial.digest:
             return point
     return None
-
-
-def members_first(space: Space) -> list[str]:
-    """The fields of a space, those that choose a member of a union before all others."""
-
-    def chooses(name: str) -> bool:
-        parent = name.rpartition(".")[0]
-        words = {*words_of(name), *words_of(parent)}
-        choices = space[name].choices or ()
-        named = any(isinstance(choice, str) and choice in words for choice in choices)
-        return named or any(other.startswith(f"{name}.") for other in space)
-
-    return sorted(space, key=lambda name: (not chooses(name), name != "method", name.count(".")))
 
 
 def contains(space: Space, values: Values) -> bool:

@@ -17,13 +17,12 @@ from optuna.trial import TrialState as OptunaState
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search import Searcher
 
-from concepthash.spec import TrialSpec, value_of
+from concepthash.spec.changes import exists, in_order
 from concepthash.spec.search import Dimension
 from concepthash.study.points import (
     Point,
     Values,
     every_point,
-    members_first,
     most_epochs,
     point_at,
 )
@@ -123,9 +122,9 @@ class TpeSearch(Searcher):
     def _draw(self, proposed: optuna.Trial) -> Point | None:
         """Samples members of unions first, then only the fields that the chosen members have."""
         values: dict[str, Any] = {}
-        for name in members_first(self.space):
+        for name in in_order(self.space):
             chosen = point_at(self.baseline, values)
-            if chosen is None or _exists(chosen.trial.spec, name):
+            if chosen is None or exists(chosen.trial.spec, name):
                 values[name] = _suggest(proposed, name, self.space[name])
         return point_at(self.baseline, values)
 
@@ -136,14 +135,6 @@ class TpeSearch(Searcher):
             choices = self.space[name].choices
             parameters[name] = choices.index(value) if choices is not None else value
         return parameters
-
-
-def _exists(spec: TrialSpec, name: str) -> bool:
-    try:
-        value_of(spec, name)
-    except AttributeError:
-        return False
-    return True
 
 
 # Of choices, Optuna is given the positions: it takes no lists and mappings.

@@ -123,7 +123,7 @@ def outages_in_one_line(store: Store) -> Iterator[None]:
         if cause is None:
             raise
         reason = str(cause).splitlines()[0][:300]
-        if "HTTPConnectionPool" in reason:  # of which the rest is addresses of objects
+        if "ConnectionPool(" in reason:  # of which the rest is addresses of objects
             reason = "it does not answer"
         raise InputError(
             f"--tracking-uri {store.uri}: failed while the study ran ({reason}); when it answers"

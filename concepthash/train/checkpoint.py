@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from concepthash.errors import InputError
+from concepthash.tensor_files import save_tensors
 
 _INDEX = "checkpoint.json"
 _OPTIMIZER = "optimizer."
@@ -43,7 +44,7 @@ class Checkpoints:
                 if value is not None:
                     tensors[f"{_OPTIMIZER}{index}.{name}"] = torch.as_tensor(value)
         file = f"epoch-{epoch:04d}.safetensors"
-        self._write(file, tensors)
+        save_tensors(self.folder / file, tensors)
         index = {
             "trial": self.digest,
             "epoch": epoch,
@@ -91,12 +92,6 @@ class Checkpoints:
                 state.setdefault(int(number), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": index["param_groups"]})
         return epoch
-
-    def _write(self, file: str, tensors: Mapping[str, Tensor]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        temporary = self.folder / f".{file}.tmp"
-        save_file({k: t.detach().cpu().contiguous() for k, t in tensors.items()}, temporary)
-        os.replace(temporary, self.folder / file)
 
 
 def learned_state(model: nn.Module) -> dict[str, Tensor]:

@@ -34,16 +34,11 @@ def check_trials(trials: Collection[Trial]) -> str:
         problems += _problems_of(partial(class_embeddings, language, images.class_names, seed=0))
     for trial in {(repr(trial.spec.protocol), trial.seed): trial for trial in trials}.values():
         problems += _problems_of(partial(split_images, trial.spec, images, trial.seed))
-    sizes = Sizes(num_bits=1, num_classes=len(images.class_names), num_images=len(images))
     configs = {}
-    for trial in trials:
-        spec = trial.spec
-        own = sizes._replace(num_bits=spec.num_bits, own_tokens=spec.tuning.own_tokens)
-        config = model_config(spec, own, embedding_width=1)
-        configs[repr((config.method, config.backbone, own, spec.backbone.weights))] = (
-            config,
-            spec.backbone.weights,
-        )
+    for spec in (trial.spec for trial in trials):
+        sizes = Sizes(spec.num_bits, len(images.class_names), len(images), spec.tuning.own_tokens)
+        config, weights = model_config(spec, sizes, embedding_width=1), spec.backbone.weights
+        configs[repr((config.method, config.backbone, sizes, weights))] = config, weights
     for config, weights in configs.values():
         problems += _problems_of(partial(build_method, config, weights=weights))
     if any(isinstance(t.spec, TrainedTrial) and t.spec.compile == "on" for t in trials):

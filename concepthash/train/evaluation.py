@@ -23,7 +23,7 @@ from concepthash.methods.bundle import read_bundle, write_bundle
 from concepthash.plan import Trial
 from concepthash.spec import TrainedTrial
 from concepthash.train.encoder import Encoded
-from concepthash.train.setup import Setup, prepare_with
+from concepthash.train.setup import Setup, prepare
 
 NOISE = 0.05
 """Standard deviation of the noise that attention peaks are to withstand; white is 1."""
@@ -76,7 +76,7 @@ def codes_of_model(path: Path, trial: Trial, *, device: str) -> SavedCodes:
 
     Raises InputError if `path` holds no model or the data cannot be used.
     """
-    return codes(prepare_with(read_bundle(path), trial, device=device), epoch=0)
+    return codes(prepare(trial, device, workers=0, bundle=read_bundle(path)), epoch=0)
 
 
 def codes(setup: Setup, epoch: int) -> SavedCodes:

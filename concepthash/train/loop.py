@@ -137,9 +137,8 @@ class GradientDescent:
         )
 
     def _codes_of_training(self) -> Tensor:
-        setup = self.setup
-        batches = _in_order(setup)
-        return setup.encoder.encode(batches).codes.to(setup.encoder.device)
+        encoder = self.setup.encoder
+        return encoder.encode(_in_order(self.setup)).codes.to(encoder.device)
 
 
 class Fitting:

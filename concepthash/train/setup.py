@@ -23,7 +23,6 @@ from concepthash.methods.build import (
 from concepthash.methods.bundle import Bundle
 from concepthash.plan import Trial
 from concepthash.spec import TrainedTrial, TrialSpec
-from concepthash.spec.trial import FittedTrial, TrialFields
 from concepthash.train.encoder import Encoder
 from concepthash.train.language import class_embeddings
 from concepthash.train.optimizer import compile_model
@@ -49,32 +48,22 @@ class Setup:
         return np.searchsorted(self.split.classes, self.images.labels)
 
 
-def prepare(trial: Trial, device: str, workers: int) -> Setup:
-    """Reads the data and builds the model. Raises InputError for input that cannot be used."""
-    _check_device(device)
-    images = open_images(trial.dataset)
-    split = split_images(trial.spec, images, trial.seed)
-    pixels = load_pixels(images, trial.spec.backbone.image_size)
-    bundle = build_model(trial, images.class_names, split)
-    encoder = Encoder.of_bundle(bundle, precision=trial.spec.precision, device=device)
-    if isinstance(trial.spec, TrainedTrial) and trial.spec.compile == "on":
-        compile_model(bundle.model)
-    return Setup(trial, images, pixels, split, bundle, encoder, workers)
+def prepare(trial: Trial, device: str, workers: int, bundle: Bundle | None = None) -> Setup:
+    """Reads the data and builds the model, or takes the one of `bundle`.
 
-
-def prepare_with(bundle: Bundle, trial: Trial, *, device: str) -> Setup:
-    """The data of a trial with a model that is there already. Raises InputError."""
-    _check_device(device)
-    images = open_images(trial.dataset)
-    split = split_images(trial.spec, images, trial.seed)
-    pixels = load_pixels(images, bundle.config.backbone.image_size)
-    encoder = Encoder.of_bundle(bundle, precision=trial.spec.precision, device=device)
-    return Setup(trial, images, pixels, split, bundle, encoder, workers=0)
-
-
-def _check_device(device: str) -> None:
+    Raises InputError for input that cannot be used.
+    """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda: this process sees no GPU; use cpu")
+    spec = trial.spec
+    images = open_images(trial.dataset)
+    split = split_images(spec, images, trial.seed)
+    bundle = bundle or build_model(trial, images.class_names, split)
+    pixels = load_pixels(images, bundle.config.backbone.image_size)
+    encoder = Encoder.of_bundle(bundle, precision=spec.precision, device=device)
+    if isinstance(spec, TrainedTrial) and spec.compile == "on":
+        compile_model(bundle.model)
+    return Setup(trial, images, pixels, split, bundle, encoder, workers)
 
 
 def split_images(spec: TrialSpec, images: ImageSet, seed: int) -> Split:
@@ -86,9 +75,8 @@ def split_images(spec: TrialSpec, images: ImageSet, seed: int) -> Split:
 def build_model(trial: Trial, class_names: Sequence[str], split: Split) -> Bundle:
     """The trial's model, initialised from its seed. Raises InputError if its files do not fit."""
     spec = trial.spec
-    embeddings = None
-    if (language := getattr(spec, "language", None)) is not None:
-        embeddings = class_embeddings(language, class_names, trial.seed)
+    # A method without the field takes no class embeddings.
+    embeddings = class_embeddings(getattr(spec, "language", "off"), class_names, trial.seed)
     if embeddings is not None:
         embeddings = embeddings[split.classes.tolist()]
     config = model_config(
@@ -104,11 +92,10 @@ def build_model(trial: Trial, class_names: Sequence[str], split: Split) -> Bundl
 
 def model_config(spec: TrialSpec, sizes: Sizes, *, embedding_width: int | None) -> ModelConfig:
     """What a model of this trial is built from."""
-    shared = {*TrainedTrial.model_fields, *FittedTrial.model_fields, *TrialFields.model_fields}
-    options = spec.model_dump(mode="json", exclude={*shared, "method"})
-    if "language" in options:
-        del options["language"]
-        options["class_embeddings"] = None  # given when the model is built
+    # What is left are the method's own fields; the embeddings are given when it is built.
+    options = spec.model_dump(mode="json", exclude={*TrainedTrial.model_fields, "method"})
+    if options.pop("language", None) is not None:
+        options["class_embeddings"] = None
     return ModelConfig(spec.method, sizes, options, backbone_config(spec), embedding_width)
 
 

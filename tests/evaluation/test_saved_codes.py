@@ -12,8 +12,8 @@ from evaluation_codes import C, D, K, M, Q, random_saved
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+from concepthash import tensor_files
 from concepthash.errors import InputError
-from concepthash.evaluation import saved as saved_module
 from concepthash.evaluation.saved import Concepts, family_numbers, read_codes, write_codes
 
 
@@ -80,7 +80,7 @@ def test_a_write_that_is_interrupted_leaves_the_file_before(path, monkeypatch):
         target.write_bytes(b"half of it")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(saved_module, "save_file", interrupted)
+    monkeypatch.setattr(tensor_files, "save_file", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write_codes(path, replace(random_saved(), epoch=8))
     assert path.read_bytes() == before

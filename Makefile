@@ -1,5 +1,6 @@
 # Needs Python 3.11 or later, git and make; everything else comes with pip into .venv.
 #
+#   make venv        build .venv; `. .venv/bin/activate` then gives `concepthash-study`
 #   make study       run the ablation study and write its report
 #   make test        the whole suite
 #   make test-gpu    the tests that need a GPU

@@ -31,6 +31,7 @@ from concepthash.retrieval import (
     average_precisions,
     binarize,
     bootstrap_interval,
+    cosine_average_precisions,
     hamming_distances,
     mean_average_precision,
     pack,
@@ -219,6 +220,26 @@ def compare(size: Size, names: list[str], rounds: int) -> None:
     print()
 
 
+def before_binarizing(size: Size, rounds: int, threads: int) -> None:
+    """The mAP by cosine beside the one by Hamming distance, of the same codes, in turn."""
+    print(f"### By cosine, before binarizing: {size.name}, 64 bits\n")
+    search = random_search(size)
+    print(
+        "| threads | Hamming, median s | cosine, median s | cosine / Hamming |\n|---|---|---|---|"
+    )
+    for count in sorted({1, threads}):
+        set_threads(count)
+        cosine_average_precisions(*search)
+        pairs = [
+            (timed(lambda: ours(search)), timed(lambda: cosine_average_precisions(*search)))
+            for _ in range(rounds)
+        ]
+        hamming, cosine = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(cosine / hamming for hamming, cosine in pairs)
+        print(f"| {count} | {hamming:.3f} | {cosine:.3f} | {ratio:.1f} |")
+    print()
+
+
 def search_million(way: str, threads: int) -> tuple[float, int]:
     """Seconds, and bytes of memory beside the input, of one way; for a process of its own."""
     set_threads(threads)
@@ -274,6 +295,7 @@ def main(
     names = [name for name in EVALUATORS if faiss or not name.startswith("faiss")]
     compare(CUB, names, rounds)
     compare(NABIRDS, [name for name in names if not name.startswith("sort")], rounds)
+    before_binarizing(CUB, rounds, threads)
     large(MILLION, threads)
     per_length(CUB, rounds)
     search = random_search(CUB)

@@ -29,11 +29,14 @@ NOT_COUNTED = ("dataset.root",)
 """Fields that say where something is stored, and have no influence on the numbers."""
 
 
-def identity(dataset: DatasetSpec, spec: TrialSpec, seed: int) -> dict[str, Any]:
+def identity(
+    dataset: DatasetSpec, spec: TrialSpec, seed: int, contents: Mapping[str, str]
+) -> dict[str, Any]:
     """Every setting that counts, by stable name, defaults included.
 
     A field without effect counts with its default, so that trials that differ in it alone are
-    one. Of a path only the file's name counts.
+    one. A file counts by what it holds, its hash in `contents` by path; one that is not there
+    counts by its name.
     """
     settings = {"dataset": dataset.model_dump(mode="json"), "seed": seed}
     settings |= effective(spec).model_dump(mode="json")
@@ -42,7 +45,9 @@ def identity(dataset: DatasetSpec, spec: TrialSpec, seed: int) -> dict[str, Any]
         name = MOVED.get(field, field)
         if field in NOT_COUNTED or (name in ADDED and ADDED[name] == value):
             continue
-        counted[name] = Path(value).name if is_path(field, value) else value
+        if is_path(field, value):
+            value = contents.get(value, Path(value).name)
+        counted[name] = value
     return counted
 
 

@@ -1,4 +1,4 @@
-"""From a study to the trials it needs: a pure function, no torch, no disk."""
+"""From a study to the trials it needs. No torch; of the disk only the files that it names."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from concepthash.data.file_digests import contents
 from concepthash.data.readers import DatasetSpec
 from concepthash.errors import InputError
 from concepthash.identity import digest, identity, leaves
-from concepthash.spec import SearchTable, StudySpec, Table, TrialSpec, changed, effective, is_path
+from concepthash.spec import (
+    SearchTable,
+    StudySpec,
+    Table,
+    TrialSpec,
+    changed,
+    is_path,
+    named_files,
+)
 from concepthash.spec_base import Spec
 
 
@@ -21,11 +30,17 @@ class Trial(Spec):
     dataset: DatasetSpec
     spec: TrialSpec
     seed: int
+    contents: Mapping[str, str] = {}
+    """What the files that its study names held when it was planned: a hash by path."""
 
     @cached_property
     def digest(self) -> str:
         """12 hexadecimal digits of what decides the numbers (see `identity`)."""
-        return digest(identity(self.dataset, self.spec, self.seed))
+        return digest(identity(self.dataset, self.spec, self.seed, self.contents))
+
+    def with_spec(self, spec: TrialSpec) -> Trial:
+        """Another trial of the same study, on the same data and with the same seed."""
+        return Trial(dataset=self.dataset, spec=spec, seed=self.seed, contents=self.contents)
 
     def files(self) -> list[Path]:
         """The files that the trial reads beside its data set."""
@@ -33,9 +48,15 @@ class Trial(Spec):
         return [Path(value) for field, value in fields if is_path(field, value)]
 
     def parameters(self) -> dict[str, Any]:
-        """Every field by its dotted name, with its value."""
+        """Every field by its dotted name, with its value; of a file its content's hash, too."""
         fixed = {"dataset": self.dataset.model_dump(mode="json"), "seed": self.seed}
-        return dict(leaves(self.spec.model_dump(mode="json") | fixed))
+        fields = dict(leaves(self.spec.model_dump(mode="json") | fixed))
+        hashes = {
+            f"{name}.content": self.contents[value]
+            for name, value in fields.items()
+            if is_path(name, value) and value in self.contents
+        }
+        return fields | hashes
 
 
 @dataclass(frozen=True)
@@ -74,6 +95,8 @@ class Plan:
 
     study: StudySpec
     tables: tuple[TablePlan, ...]
+    baseline: Trial
+    """The baseline with the study's first seed: what a search starts from."""
 
     @cached_property
     def trials(self) -> dict[str, Trial]:
@@ -86,43 +109,66 @@ class Plan:
         return trials
 
     @property
+    def labelled(self) -> dict[str, tuple[Trial, str]]:
+        """The trials of cells by digest, each with the label of the first cell it stands in."""
+        labelled: dict[str, tuple[Trial, str]] = {}
+        for table in self.tables:
+            columns = {cell.column for cell in table.cells}
+            for cell in table.cells:
+                in_grid = cell.label == cell.row and len(columns) > 1
+                label = f"{cell.row}, {cell.column}" if in_grid else cell.label
+                for trial in cell.trials:
+                    labelled.setdefault(trial.digest, (trial, label))
+        return labelled
+
+    @property
     def searches(self) -> tuple[SearchTable, ...]:
         """The tables whose trials are proposed while the study runs."""
         tables = (planned.table for planned in self.tables)
         return tuple(table for table in tables if isinstance(table, SearchTable))
 
-    @property
-    def baseline(self) -> Trial:
-        """The baseline with the study's first seed: what a search starts from."""
-        return seeded(self.study, {})[0]
 
+def make_plan(study: StudySpec, recorded: Mapping[str, str] | None = None) -> Plan:
+    """Resolves every cell. Raises InputError if a file that the study names cannot be read.
 
-def make_plan(study: StudySpec) -> Plan:
-    """Resolves every cell. Raises InputError where two trials differ in a path alone."""
+    `recorded` says what its files held when it ran, as `Trial.contents`; by default they are read.
+    """
+    held = _contents(study) if recorded is None else recorded
     tables = tuple(
         TablePlan(
             table,
             tuple(
-                Cell(c.row, c.column, c.metric, seeded(study, c.changes), c.label)
+                Cell(c.row, c.column, c.metric, seeded(study, c.changes, held), c.label)
                 for c in table.cells()
             ),
         )
         for table in study.tables
     )
-    plan = Plan(study, tables)
-    _refuse_equal_names(plan)
-    return plan
+    return Plan(study, tables, seeded(study, {}, held)[0])
 
 
-def seeded(study: StudySpec, changes: Mapping[str, Any]) -> tuple[Trial, ...]:
-    """The trials of one combination, one a seed."""
+def _contents(study: StudySpec) -> Mapping[str, str]:
+    named = map(Path, named_files(study.model_dump(mode="json", exclude={"dataset"})))
+    return {str(path): digits for path, digits in contents(named).items()}
+
+
+def seeded(
+    study: StudySpec, changes: Mapping[str, Any], held: Mapping[str, str]
+) -> tuple[Trial, ...]:
+    """The trials of one combination, one a seed. `held` is the `contents` of each."""
     spec = changed(study.baseline, changes)
-    return tuple(Trial(dataset=study.dataset, spec=spec, seed=seed) for seed in study.seeds)
+    return tuple(
+        Trial(dataset=study.dataset, spec=spec, seed=seed, contents=held) for seed in study.seeds
+    )
 
 
-def find_trial(plan: Plan, digest: str) -> Trial:
-    """The trial whose digest starts with `digest`. Raises InputError unless it is exactly one."""
-    found = [trial for known, trial in plan.trials.items() if known.startswith(digest)]
+def find_trial(plan: Plan, digest: str, sampled: Mapping[str, Trial] = {}) -> Trial:
+    """The trial whose digest starts with `digest`, of a cell or one of those that were `sampled`.
+
+    Raises InputError unless it is exactly one.
+    """
+    trials = {**sampled, **plan.trials}
+    found = [trial for known, trial in trials.items() if known.startswith(digest)]
     if len(found) != 1:
         what = "no trial" if not found else f"{len(found)} trials"
         raise InputError(
@@ -137,18 +183,7 @@ def missing_inputs(plan: Plan) -> list[Path]:
     named = list(plan.study.dataset.needs())
     trials = [*plan.trials.values(), *([plan.baseline] if plan.searches else [])]
     named += [path for trial in trials for path in trial.files()]
+    for table in plan.searches:
+        space = {name: dimension.choices for name, dimension in table.search.space.items()}
+        named += map(Path, named_files(space))
     return [path for path in dict.fromkeys(named) if not path.exists()]
-
-
-def _refuse_equal_names(plan: Plan) -> None:
-    for table in plan.tables:
-        for cell in table.cells:
-            for trial in cell.trials:
-                twin = plan.trials[trial.digest]
-                if effective(twin.spec) != effective(trial.spec):
-                    mine, theirs = (set(map(str, each.files())) for each in (trial, twin))
-                    raise InputError(
-                        f"table {table.table.name}: {', '.join(sorted(mine - theirs))} has the same"
-                        f" file name as {', '.join(sorted(theirs - mine))}; a trial is known by"
-                        " the name, rename one"
-                    )

@@ -29,7 +29,13 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from concepthash.model.language import encoder_embeddings
-from concepthash.model.tiny_clip import CLIP_FILE, IMAGE_ENCODER_FILE, MODEL, RECORD_FILE
+from concepthash.model.tiny_clip import (
+    CLIP_FILE,
+    IMAGE_ENCODER_FILE,
+    MODEL,
+    RECORD_FILE,
+    register_with_open_clip,
+)
 from concepthash.paperbirds import PaperbirdsSettings, Species, draw_image, species_of
 
 PARTITIONS = (1, 2, 3)
@@ -70,6 +76,7 @@ def _pictures(
 def train(birds: Birds, *, steps: int, batch_size: int, lr: float, seed: int) -> Any:
     """The CLIP model after `steps` batches; the images of a batch are of different species."""
     torch.manual_seed(seed)
+    register_with_open_clip()
     model: Any = open_clip.create_model(MODEL)
     tokenize = open_clip.get_tokenizer(MODEL)
     loss_of = open_clip.ClipLoss()

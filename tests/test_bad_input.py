@@ -7,8 +7,13 @@ records behind.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,10 +100,26 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@contextlib.contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Fails what waits for ever, as opening a pipe does."""
+
+    def late(*_: object) -> None:
+        raise AssertionError(f"it took more than {seconds} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def assert_refused(answer: Answer, starts: list[str]) -> None:
     """A line that starts so for each problem, exit code 2, and nothing recorded or trained."""
     assert answer.code == 2, answer
-    assert answer.output == ""
+    assert answer.output in ("", "reading images\n")
     assert len(answer.lines) == len(starts), answer.lines
     for line, start in zip(answer.lines, starts, strict=True):
         assert line.startswith(start)
@@ -111,6 +132,8 @@ def assert_refused(answer: Answer, starts: list[str]) -> None:
 
 IMAGES = "dataset={name: manifest, root: images}"
 RUN = ["run", "study.yaml"]
+LONG = "x" * 300
+ROWS = f"tables.0.rows={{epochs: {list(range(1, 12))}}}"
 # The words of a command, and how the line of each problem starts.
 UNUSABLE = {
     "study": (
@@ -125,17 +148,25 @@ UNUSABLE = {
         [*RUN, "--set", IMAGES],
         ["{folder}/images/frog1.png: ", "{folder}/images/hen2.png: "],
     ),
-    "weights of two trials": (
-        [
-            *RUN,
-            "--set",
-            "tables.0.rows=[{label: a, backbone.weights: absent.pth},"
-            " {label: b, backbone.weights: other.safetensors}]",
-        ],
-        [
-            "backbone.weights: {folder}/absent.pth: no such file",
-            "backbone.weights: {folder}/other.safetensors ",
-        ],
+    "weights that are missing": (
+        [*RUN, "--set", "tables.0.rows=[{label: a, backbone.weights: absent.pth}]"],
+        ["{folder}/absent.pth: no such file"],
+    ),
+    "weights of another model": (
+        [*RUN, "--set", "tables.0.rows=[{label: b, backbone.weights: other.safetensors}]"],
+        ["backbone.weights: {folder}/other.safetensors "],
+    ),
+    "number past its limit": (
+        [*RUN, "--set", "baseline.tuning.width=1000000000000"],
+        ["--set baseline.tuning.width=1000000000000: baseline.tuning.width: input should be less"],
+    ),
+    "row with braces": (
+        ["plan", "study.yaml", "--set", "tables.0.rows=[{'{x}': 1}]"],
+        ["--set tables.0.rows=[{'{x}': 1}]: tables[0].rows[0].{x}: no field of a trial; "],
+    ),
+    "more trials than a study may have": (
+        ["plan", "study.yaml", "--set", f"seeds={list(range(1000))}", "--set", f"{ROWS}"],
+        ["study.yaml:10: tables: 11,000 trials in all, but a study has at most 10,000; "],
     ),
     "resources": ([*RUN, "--set", "resources.cpu=4096"], ["resources.cpu: 4096 is more than"]),
     "folder for checkpoints": (
@@ -153,6 +184,19 @@ UNUSABLE = {
     ),
     "override of a study by name": (["report", "sparrows", "--set", "title=x"], ["--set: "]),
     "codes": (["evaluate", "absent.safetensors"], ["absent.safetensors: "]),
+    "codes of a long name": (["evaluate", f"{LONG}.safetensors"], [f"{LONG}.safetensors: "]),
+    "model of a long name": (
+        ["evaluate", f"{LONG}.safetensors", "--study", "study.yaml"],
+        [f"{LONG}.safetensors: "],
+    ),
+    "released checkpoint of a long name": (
+        ["import-checkpoint", LONG, "out.safetensors", "--num-heads", "4"],
+        [f"{LONG}: no such file"],
+    ),
+    "output of a long name": (
+        ["import-checkpoint", "study.yaml", f"{LONG}.safetensors", "--num-heads", "4"],
+        [f"{LONG[:197]}...: a name in a path has at most 255 bytes, but one has 312"],
+    ),
     "released checkpoint": (
         ["import-checkpoint", "study.yaml", "out.safetensors", "--num-heads", "4"],
         ["study.yaml: "],
@@ -202,3 +246,47 @@ def test_unknown_command_or_option_names_the_help(folder, main, arguments):
     answer = main(*arguments)
     assert answer.code == 2
     assert any("--help" in line for line in answer.lines)
+
+
+# --- what can stand in the place of a file ------------------------------------------------------
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def endless(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def listening(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+
+
+def loop(path: Path) -> None:
+    path.symlink_to(path)
+
+
+def terabytes(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**42)  # a hole: it takes no room
+
+
+NO_FILES = [pipe, endless, listening, loop, terabytes, Path.mkdir]
+
+
+@pytest.mark.parametrize("make", NO_FILES)
+@pytest.mark.parametrize(
+    "words", [["plan"], ["evaluate"], ["evaluate", "--study", "study.yaml"]], ids=" ".join
+)
+def test_what_is_no_regular_file_is_refused_where_one_is_read(folder, main, make, words):
+    make(Path("a.safetensors"))
+    with time_limit(20):
+        answer = main(words[0], "a.safetensors", *words[1:])
+    assert_refused(answer, ["a.safetensors: "])
+
+
+def test_a_metric_that_there_is_not_is_told_before_a_model_is_read(folder, main):
+    arguments = ["evaluate", "absent.safetensors", "--study", "study.yaml", "--metric", "maps"]
+    assert_refused(main(*arguments), ["--metric maps: no such metric; did you mean "])

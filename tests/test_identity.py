@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from concepthash import identity as module
-from concepthash.data.readers import Cub, DatasetSpec, Manifest, Paperbirds
+from concepthash.data.readers import Cub, DatasetSpec, Folder, Manifest, Paperbirds
 from concepthash.identity import digest, identity
 from concepthash.plan import Trial
 from concepthash.spec import ConceptHashTrial, TrialSpec, changed, parse_trial
@@ -21,7 +21,7 @@ PAPER = ConceptHashTrial()
 
 
 def digest_of(spec: TrialSpec = PAPER, dataset: DatasetSpec = BIRDS, seed: int = 0) -> str:
-    return digest(identity(dataset, spec, seed))
+    return digest(identity(dataset, spec, seed, {}))
 
 
 # --- recorded trials keep their digests ------------------------------------------------------
@@ -74,7 +74,7 @@ def test_a_recorded_digest_stays(expected):
 
 
 def test_the_identity_of_the_papers_trial_has_these_names_and_values():
-    assert identity(BIRDS, PAPER, 0) == {
+    assert identity(BIRDS, PAPER, 0, {}) == {
         "format": 2,
         "dataset.num_classes": None,
         "dataset.name": "paperbirds",
@@ -158,7 +158,7 @@ print(*(Trial.model_validate_json(trial).digest for trial in sys.argv[1:]))
 # --- what does not count ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("reader", [Paperbirds, Cub, Manifest])
+@pytest.mark.parametrize("reader", [Paperbirds, Cub, Manifest, Folder])
 def test_where_a_data_set_lies_does_not_count(reader):
     here, there = (reader(root=Path(root)) for root in ("/here/birds", "/there"))
     assert digest_of(dataset=here) == digest_of(dataset=there)
@@ -213,26 +213,27 @@ def test_a_field_that_makes_no_difference_does_not_count(settings, idle):
 
 
 def test_a_field_that_moved_keeps_its_old_name_in_the_identity(monkeypatch):
-    old = identity(BIRDS, PAPER, 0)
+    old = identity(BIRDS, PAPER, 0, {})
     old["adapter_width"] = old.pop("tuning.width")  # as it was before there was `tuning`
     assert digest_of() != digest(old)
     monkeypatch.setattr(module, "MOVED", {"tuning.width": "adapter_width"})
-    assert identity(BIRDS, PAPER, 0) == old
+    assert identity(BIRDS, PAPER, 0, {}) == old
     assert digest_of() == digest(old)
 
 
-def test_a_path_that_moved_is_still_known_by_its_name(monkeypatch):
+def test_a_file_whose_field_moved_is_still_known_by_what_it_holds(monkeypatch):
     monkeypatch.setattr(module, "MOVED", {"backbone.weights": "start"})
     spec = parse_trial({"backbone": {"weights": "/here/a.pth"}})
-    assert identity(BIRDS, spec, 0)["start"] == "a.pth"
+    assert identity(BIRDS, spec, 0, {"/here/a.pth": "90ab"})["start"] == "90ab"
+    assert identity(BIRDS, spec, 0, {})["start"] == "a.pth"
 
 
 @pytest.mark.parametrize("moved", [{}, {"tuning.sites": "adapter_sites"}], ids=["here", "moved"])
 def test_a_later_field_counts_only_where_it_is_not_at_its_neutral_value(monkeypatch, moved):
     monkeypatch.setattr(module, "MOVED", moved)
     name = moved.get("tuning.sites", "tuning.sites")
-    before = {key: value for key, value in identity(BIRDS, PAPER, 0).items() if key != name}
+    before = {key: value for key, value in identity(BIRDS, PAPER, 0, {}).items() if key != name}
     monkeypatch.setattr(module, "ADDED", {name: "both"})
-    assert identity(BIRDS, PAPER, 0) == before
-    later = identity(BIRDS, changed(PAPER, {"tuning.sites": "mlp"}), 0)
+    assert identity(BIRDS, PAPER, 0, {}) == before
+    later = identity(BIRDS, changed(PAPER, {"tuning.sites": "mlp"}), 0, {})
     assert later == before | {name: "mlp"}

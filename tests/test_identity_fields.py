@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from concepthash.data.readers import Cub, DatasetSpec, Manifest, Paperbirds
+from concepthash.data.readers import DatasetSpec, Paperbirds
 from concepthash.identity import digest, identity
 from concepthash.spec import TRIAL_FIELDS, ConceptHashTrial, TrialSpec, changed, has_field, value_of
 
@@ -18,7 +18,7 @@ PAPER = ConceptHashTrial()
 
 
 def digest_of(spec: TrialSpec, dataset: DatasetSpec | None = None, seed: int = 0) -> str:
-    return digest(identity(dataset or Paperbirds(), spec, seed))
+    return digest(identity(dataset or Paperbirds(), spec, seed, {}))
 
 
 WAYS: list[dict[str, Any]] = [
@@ -110,7 +110,10 @@ def test_methods_and_what_is_off_are_other_trials():
     assert len({digest_of(spec) for spec in specs}) == len(METHODS) + 2
 
 
-DATASETS = (Paperbirds(), Cub(root=Path("/data/cub")), Manifest(root=Path("/data/emoji")))
+DATASETS = tuple(
+    kind() if kind is Paperbirds else kind(root=Path("/data"))
+    for kind in get_args(get_args(DatasetSpec)[0])
+)
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,5 @@ def test_another_value_of_a_data_sets_field_is_another_trial(dataset, field):
 
 
 def test_data_sets_and_seeds_are_other_trials():
-    assert {type(dataset) for dataset in DATASETS} == set(get_args(get_args(DatasetSpec)[0]))
     assert len({digest_of(PAPER, dataset) for dataset in DATASETS}) == len(DATASETS)
     assert len({digest_of(PAPER, seed=seed) for seed in range(5)}) == 5

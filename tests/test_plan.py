@@ -183,20 +183,40 @@ def test_the_parameters_of_a_trial_are_every_field_by_its_dotted_name():
         ("language", "{{source: open_clip, pretrained: {}/clip.pt}}"),
     ],
 )
-def test_two_files_of_the_same_name_are_refused(plan, tmp_path, field, value):
-    a, b = (f"{{label: {folder}, {field}: {value.format(folder)}}}" for folder in "ab")
-    with pytest.raises(InputError) as caught:
-        plan(f"[{{name: t, rows: [{a}, {b}]}}]")
-    (line,) = caught.value.lines
-    assert line.startswith(f"table t: {tmp_path}/b/")
-    assert f" has the same file name as {tmp_path}/a/" in line
+def test_files_are_known_by_what_they_hold(plan, tmp_path, field, value):
+    """Whatever their names: a copy is the same trial, another file of the name is not."""
+
+    def digests(*folders: str) -> list[str]:
+        rows = (f"{{label: {a}, {field}: {value.format(a)}}}" for a in folders)
+        (table,) = plan(f"[{{name: t, rows: [{', '.join(rows)}]}}]").tables
+        return [cell.trials[0].digest for cell in table.cells]
+
+    for folder, content in (("a", "one"), ("b", "two"), ("copy", "one")):
+        (tmp_path / folder).mkdir()
+        for name in ("vit.pth", "text.st", "clip.pt"):
+            (tmp_path / folder / name).write_text(content)
+    a, b, copy = digests("a", "b", "copy")
+    assert a == copy != b
+    for name in ("vit.pth", "text.st", "clip.pt"):
+        (tmp_path / "a" / name).write_text("two")
+    assert digests("a") == [b]
 
 
-def test_a_file_of_the_same_name_in_a_claim_is_refused(plan):
-    rows = "{name: t, rows: {backbone.weights: [a/vit.pth]}}"
-    claim = "{claim: b wins, better: {backbone.weights: b/vit.pth}, than: {}}"
-    with pytest.raises(InputError, match=r"^table c: .*/b/vit\.pth has the same file name"):
-        plan(f"[{rows}, {{name: c, claims: [{claim}]}}]")
+def test_a_plan_may_be_made_of_what_the_files_held_when_it_ran(plan, tmp_path):
+    weights = tmp_path / "vit.pth"
+    weights.write_text("one")
+    as_run = plan("[{name: t, rows: {backbone.weights: [vit.pth]}}]")
+    weights.unlink()
+    again = make_plan(as_run.study, as_run.baseline.contents)
+    assert again.trials.keys() == as_run.trials.keys() != make_plan(as_run.study).trials.keys()
+
+
+def test_a_parameter_of_a_file_has_its_content_beside_it(plan, tmp_path):
+    (tmp_path / "vit.pth").write_text("one")
+    trial = plan(BITS, f"baseline.backbone.weights={tmp_path}/vit.pth").baseline
+    sha256 = "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"  # printf one | ...
+    assert trial.parameters()["backbone.weights"] == str(tmp_path / "vit.pth")
+    assert trial.parameters()["backbone.weights.content"] == sha256[:16]
 
 
 def test_the_same_file_twice_is_one_file(plan):
@@ -229,6 +249,12 @@ def test_missing_files_and_folders_are_listed_once(plan, tmp_path):
 def test_a_search_needs_the_baselines_files(plan, tmp_path):
     weights = tmp_path / "away.pth"
     assert missing_inputs(plan(SEARCH, f"baseline.backbone.weights={weights}")) == [weights]
+
+
+def test_a_search_needs_the_files_among_its_choices(plan, tmp_path):
+    space = "{backbone.weights: {choices: [away.pth, none]}}"
+    planned = plan(f"[{{name: s, search: {{space: {space}}}}}]")
+    assert missing_inputs(planned) == [tmp_path / "away.pth"]
 
 
 def test_a_generated_data_set_is_never_missing(plan, tmp_path):

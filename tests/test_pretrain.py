@@ -14,7 +14,13 @@ import torch
 from safetensors.torch import load_file
 
 from concepthash.model.language import open_clip_embeddings
-from concepthash.model.tiny_clip import CLIP_FILE, IMAGE_ENCODER_FILE, MODEL, RECORD_FILE
+from concepthash.model.tiny_clip import (
+    CLIP_FILE,
+    IMAGE_ENCODER_FILE,
+    MODEL,
+    RECORD_FILE,
+    register_with_open_clip,
+)
 from concepthash.model.vit import create_vit
 from concepthash.paperbirds import DIFFICULTIES, PaperbirdsSettings, species_of
 from concepthash.pretrain import DIFFICULTY, PARTITIONS, normalized, zero_shot_accuracy
@@ -32,6 +38,7 @@ def one_thread():
 
 @pytest.fixture(scope="module")
 def shipped():
+    register_with_open_clip()
     return open_clip.create_model(MODEL, pretrained="v1").eval()
 
 

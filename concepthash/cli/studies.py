@@ -1,15 +1,60 @@
-"""Commands on a study: schema, plan, run, report, ui, and one of its trials."""
+"""Commands on a study: plan, run, report, schema, and MLflow's interface."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from concepthash.cli.app import FAILED_TRIALS, INTERRUPTED, Device, File, Set, TrackingUri, app
+from concepthash.cli.app import FAILED_TRIALS, INTERRUPTED, File, Set, TrackingUri, app
+from concepthash.cli.commands import command, store_arguments, study_arguments
 from concepthash.errors import InputError
+
+if TYPE_CHECKING:
+    from concepthash.tracking.store import Store
+
+
+@app.command()
+def plan(
+    file: File,
+    set_: Set = None,
+    tracking_uri: TrackingUri = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
+) -> None:
+    """Check a study and show what it trains.
+
+    Trains nothing, and marks what is trained. A digest is the name of a trial: `show DIGEST` has
+    its configuration, and so has --json.
+    """
+    from concepthash.plan import make_plan
+    from concepthash.spec import load_study
+    from concepthash.study.describe import as_text, describe
+    from concepthash.study.inputs import check_present_inputs
+    from concepthash.study.state import state_of
+    from concepthash.tracking.earlier import earlier_trials
+    from concepthash.tracking.store import open_store
+
+    plan_ = make_plan(load_study(file, set_ or []).spec)
+    for warning in check_present_inputs(plan_):
+        typer.echo(f"warning: {warning}", err=True)
+    store = open_store(tracking_uri)
+    store.check()
+    _warn_of_other_study(store, plan_.study.name, file)
+    state = state_of(plan_, earlier_trials(store, plan_.study.name))
+    typer.echo(json.dumps(describe(plan_, state), indent=2) if as_json else as_text(plan_, state))
+
+
+def _warn_of_other_study(store: Store, name: str, file: Path) -> None:
+    from concepthash.tracking.source import other_file
+
+    if (other := other_file(store, name, file)) is not None:
+        typer.echo(
+            f"warning: {other} was run as study {name}, too: trials of both are kept together, and"
+            f" `report {name}` shows the one that ran last; to keep them apart, change a name",
+            err=True,
+        )
 
 
 @app.command()
@@ -26,91 +71,48 @@ def run(
         typer.Option(help="A running Ray cluster, e.g. auto; by default Ray starts here."),
     ] = None,
 ) -> None:
-    """Train the study's missing trials on Ray Tune and record them in MLflow.
+    """Train what is missing of a study.
 
-    Exits 0 when every trial is trained, 2 on unusable input, 3 when a trial failed.
+    Ray Tune trains, MLflow records, and the tables are printed. The same command goes on after an
+    interruption. Exits 0 when every trial is trained, 2 on unusable input, 3 when a trial failed.
     """
     from concepthash.plan import make_plan
     from concepthash.spec import load_study
+    from concepthash.study.describe import size_in_words
+    from concepthash.study.inputs import check_inputs
+    from concepthash.tracking.store import open_store
 
-    study = load_study(file, set_ or [])
-    plan_ = make_plan(study.spec)
-    typer.echo(f"{study.spec.name}: {len(plan_.trials)} trials; starting ...", err=True)
+    plan_ = make_plan(load_study(file, set_ or []).spec)
+    check_inputs(plan_)
+    store = open_store(tracking_uri)
+    store.check()
+    name = plan_.study.name
+    _warn_of_other_study(store, name, file)
+    typer.echo(f"{name}: {size_in_words(plan_)}; starting ...", err=True)
 
     from concepthash.study.run import run_study
-    from concepthash.tracking.store import open_store
 
     if storage is not None and "://" not in storage:
         storage = str(Path(storage).expanduser().resolve())
-    store = open_store(tracking_uri)
-    outcome = run_study(plan_, store, source=file, storage=storage, address=address)
+    outcome = run_study(
+        plan_, store, source=file, overrides=set_ or [], storage=storage, address=address
+    )
+    if not outcome.interrupted:
+        from concepthash.report.text import as_text
+        from concepthash.tracking.frame import read_study
+
+        typer.echo(f"\n{as_text(plan_, read_study(store, name).trials)}\n")
     failed = f", {outcome.failed} failed" if outcome.failed else ""
-    typer.echo(f"{study.spec.name}: {outcome.done} of {outcome.total} trials trained{failed}")
+    typer.echo(f"{name}: {outcome.done} of {outcome.total} trials trained{failed}")
     if outcome.interrupted:
         typer.echo("interrupted; the same command goes on from here", err=True)
         raise typer.Exit(INTERRUPTED)
+    named = study_arguments(file, set_ or [], tracking_uri)
+    typer.echo(f"next: {command('report', *named)}")
+    typer.echo(f"      {command('ui', *store_arguments(tracking_uri))}")
     if outcome.failed:
         typer.echo("the report tells why; the same command tries the failed ones again", err=True)
         raise typer.Exit(FAILED_TRIALS)
-
-
-@app.command()
-def plan(
-    file: File,
-    set_: Set = None,
-    tracking_uri: TrackingUri = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
-) -> None:
-    """Print the study's tables, cells and distinct trials, and which are done. Trains nothing."""
-    from concepthash.plan import make_plan, missing_inputs
-    from concepthash.spec import load_study
-    from concepthash.study.describe import as_text, describe
-    from concepthash.study.state import state_of
-    from concepthash.tracking.earlier import earlier_trials
-    from concepthash.tracking.store import open_store
-
-    study = load_study(file, set_ or [])
-    plan_ = make_plan(study.spec)
-    for path in missing_inputs(plan_):
-        typer.echo(f"warning: {path} does not exist; `run` will need it", err=True)
-    store = open_store(tracking_uri)
-    store.check()
-    state = state_of(plan_, earlier_trials(store, study.spec.name))
-    if as_json:
-        typer.echo(json.dumps(describe(plan_, state), indent=2))
-        return
-    typer.echo(as_text(plan_, state))
-
-
-@app.command()
-def trial(
-    file: File,
-    digest: Annotated[str, typer.Option("--id", help="Digest, or its beginning (see `plan`).")],
-    set_: Set = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(file_okay=False, help="Keep checkpoint and codes here, and go on from them."),
-    ] = None,
-    device: Device = "cpu",
-) -> None:
-    """Train one trial of the study in this process, without Ray and MLflow."""
-    import tempfile
-
-    from concepthash.plan import find_trial, make_plan
-    from concepthash.spec import load_study
-
-    study = load_study(file, set_ or [])
-    chosen = find_trial(make_plan(study.spec), digest)
-
-    from concepthash.train.checkpoint import Checkpoints
-    from concepthash.train.loop import train
-
-    def show(metrics: dict[str, float]) -> None:
-        typer.echo("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-
-    with tempfile.TemporaryDirectory(prefix="concepthash-") as temporary:
-        folder = Checkpoints(out or Path(temporary), chosen.digest)
-        train(chosen, show, folder, device=device)
 
 
 @app.command()
@@ -126,36 +128,49 @@ def report(
         typer.Option(file_okay=False, help="Folder to write into; by default reports/NAME."),
     ] = None,
 ) -> None:
-    """Write the study's tables and figures from its runs, as HTML, Markdown, LaTeX and CSV."""
+    """Write a study's tables and figures.
+
+    From its runs in MLflow, as HTML, Markdown, LaTeX and CSV.
+    """
     from concepthash.plan import make_plan
     from concepthash.spec import load_study
 
-    spec = None
+    plan_, named = None, None
     if study is not None and (Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()):
-        spec = load_study(Path(study), set_ or []).spec
+        plan_ = make_plan(load_study(Path(study), set_ or []).spec)
+        named = study_arguments(Path(study), set_ or [], tracking_uri)
     elif set_:
         raise InputError("--set: changes a study's file; give FILE instead of a name")
 
-    from concepthash.report import Runs, write_report
-    from concepthash.tracking.frame import read_spec, read_study
     from concepthash.tracking.store import open_store
 
     store = open_store(tracking_uri)
     store.check()
-    spec = spec or read_spec(store, study)
-    frames = read_study(store, spec.name)
+
+    from concepthash.report.render import FILE, Runs, write_report
+    from concepthash.tracking.frame import read_plan, read_study
+
+    plan_ = plan_ or read_plan(store, study)
+    name = plan_.study.name
+    frames = read_study(store, name)
+    if named is None and frames.source is not None:
+        named = study_arguments(frames.source.file, frames.source.overrides, tracking_uri)
     written = write_report(
-        make_plan(spec),
+        plan_,
         Runs(frames.trials, frames.history),
-        out or Path("reports") / spec.name,
+        out or Path("reports") / name,
         provenance=frames.provenance,
+        arguments=named or [FILE],
     )
     typer.echo(str(written))
 
 
 @app.command()
 def schema() -> None:
-    """Print the JSON Schema of a study file, by which editors complete and check it."""
+    """Print the JSON Schema of a study file.
+
+    Editors complete and check a study by it.
+    """
     from concepthash.spec import study_schema
 
     typer.echo(json.dumps(study_schema(), indent=2))
@@ -166,9 +181,14 @@ def ui(
     tracking_uri: TrackingUri = None,
     port: Annotated[int, typer.Option(help="Port on this machine's loopback address.")] = 5000,
 ) -> None:
-    """Open MLflow's own interface on the store, at http://127.0.0.1:PORT."""
-    from concepthash.tracking.store import open_store
-    from concepthash.tracking.ui import serve_ui
+    """Open MLflow's own interface on the store.
 
+    At http://127.0.0.1:PORT.
+    """
+    from concepthash.tracking.store import open_store
+    from concepthash.tracking.ui import check_ui, serve_ui
+
+    store = open_store(tracking_uri)
+    check_ui(store, port)
     typer.echo(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)", err=True)
-    raise typer.Exit(serve_ui(open_store(tracking_uri), port))
+    raise typer.Exit(serve_ui(store, port))

@@ -44,19 +44,21 @@ def evaluate(
     tracking_uri: TrackingUri = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")] = False,
 ) -> None:
-    """Compute metrics of a finished trial from the codes it saved: no GPU, no images.
+    """Compute metrics from saved codes.
 
-    With --study, RUN is a model.safetensors (of a trial, or of import-checkpoint), and the codes
-    are computed from the study's images.
+    Of a finished trial, without a GPU and without its images. With --study, RUN is a
+    model.safetensors (of a trial, or of import-checkpoint), and the codes are computed from the
+    study's images.
     """
     import tempfile
 
-    from concepthash.evaluation.compute import evaluate
+    from concepthash.evaluation.compute import check_names, evaluate
     from concepthash.evaluation.saved import read_codes
     from concepthash.evaluation.text import as_text
     from concepthash.tracking.artifacts import fetch_codes
     from concepthash.tracking.store import open_store
 
+    check_names(metric or [])
     about: dict[str, Any] = {"codes": run}
     if study is not None:
         from concepthash.plan import make_plan
@@ -105,9 +107,10 @@ def import_checkpoint(
         int | None, typer.Option(min=1, help="Pixels; by default what it was trained on.")
     ] = None,
 ) -> None:
-    """Turn a checkpoint of the paper's released code into a model of this project.
+    """Turn a released checkpoint into a model.
 
-    The released ViT-B/32 has --num-heads 12 --refinement-heads 8.
+    From a checkpoint of the paper's released code, to a model file of this project. The released
+    ViT-B/32 has --num-heads 12 --refinement-heads 8.
     """
     from concepthash.reference import import_checkpoint
 

@@ -30,7 +30,7 @@ from concepthash.data.problems import shortened
 from concepthash.errors import InputError
 
 _CHUNK = 64  # decoded images that wait in memory to be written
-_DECODING = 1  # to be raised when the same file no longer gives the same pixels
+_DECODING = 2  # to be raised when the same file no longer gives the same pixels
 
 _checksums: dict[tuple[Path, int, int, int], int] = {}
 """CRC-32 of the pixels that this process has read, by file, inode, mtime and size."""

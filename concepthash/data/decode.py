@@ -33,8 +33,11 @@ def decode_image(path: Path, image_size: int) -> np.ndarray:
     """
     with _opened(path) as image:
         _check_size(image.size)
+        _reduce_transparent_colour(image)
         tags = dict(getattr(image, "tag_v2", {}))  # of a TIFF; Pillow drops some when it decodes
         upright = ImageOps.exif_transpose(image)
+        if image.mode == "P" and image.palette is None:
+            raise ValueError("its colours are numbers of a palette, which the file lacks")
     rgb = _rgb(upright, tags)
     scale = image_size / min(rgb.size)
     width, height = (max(image_size, round(side * scale)) for side in rgb.size)
@@ -85,11 +88,22 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         try:
             image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
-            accepted = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
-            raise ValueError(f"not an image in {accepted} format") from None
+            file.seek(0)
+            raise ValueError(_why_unidentified(file.read(16))) from None
         except (Image.DecompressionBombError, Image.DecompressionBombWarning):
             raise ValueError(f"more than {MAX_PIXELS:,} pixels, the most accepted") from None
         yield image
+
+
+def _why_unidentified(start: bytes) -> str:
+    """Why Pillow opens no file that begins so, in none of `FORMATS`."""
+    if not start:
+        return "the file is empty"
+    for name in FORMATS:
+        _, accepts = Image.OPEN[name]
+        if accepts is not None and accepts(start) is True:
+            return f"a {name} file that is cut short, broken or of a kind that is not supported"
+    return f"not an image in {', '.join(FORMATS[:-1])} or {FORMATS[-1]} format"
 
 
 def _check_size(size: tuple[int, int]) -> None:
@@ -120,6 +134,14 @@ def _rgb(image: Image.Image, tags: dict[int, object]) -> Image.Image:
         white = Image.new("RGBA", rgba.size, "white")
         image = Image.alpha_composite(white, rgba)
     return image.convert("RGB")
+
+
+def _reduce_transparent_colour(image: Image.Image) -> None:
+    """Of a PNG of 16 bits a colour, Pillow keeps the upper 8, but not of its transparent colour."""
+    colour = image.info.get("transparency")
+    deep = any("16" in str(tile.args) for tile in getattr(image, "tile", ()))
+    if image.mode == "RGB" and colour is not None and deep:
+        image.info["transparency"] = tuple(value >> 8 for value in colour)
 
 
 def _upper_bits(image: Image.Image, tags: dict[int, object]) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Hashes of the bytes of image files, kept so that an unchanged file is read once."""
+"""Hashes of the bytes of files, kept so that an unchanged file is read once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +61,15 @@ def file_digests(root: Path, paths: Sequence[Path]) -> list[str]:
             }
             replace_file(cache, json.dumps(kept).encode())
     return [known[name][1] for name in names]
+
+
+def contents(paths: Iterable[Path]) -> dict[Path, str]:
+    """What the files hold, as 16 hexadecimal digits for each that exists.
+
+    Raises InputError with a line for each file that cannot be read.
+    """
+    found = [path for path in dict.fromkeys(paths) if path.is_file()]
+    return {path: file_digests(path.parent, [path])[0][:16] for path in found}
 
 
 def _state(path: Path) -> _State | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +16,10 @@ from numpy.typing import NDArray
 from concepthash.data.file_digests import file_digests
 from concepthash.data.problems import shortened
 from concepthash.errors import InputError
+from concepthash.spec_base import in_a_line, problem_of_path, problem_of_text
+
+MAX_BYTES = 1_000_000_000
+"""Of a text file that describes images: a hundred times CUB's largest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,7 @@ class ImageSet:
     families: tuple[str, ...]  # C; "" where unknown
     part_names: tuple[str, ...] = ()  # P
     parts: NDArray[np.float32] | None = None  # (N, P, 3): x, y in pixels, visible (0 or 1)
+    boxes: NDArray[np.float32] | None = None  # (N, 4): x0, y0, x1, y1 in pixels
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -44,6 +51,7 @@ class ImageSet:
             class_names=self.class_names[:count],
             families=self.families[:count],
             parts=None if self.parts is None else self.parts[keep],
+            boxes=None if self.boxes is None else self.boxes[keep],
         )
 
     @cached_property
@@ -51,9 +59,9 @@ class ImageSet:
         """16 hexadecimal digits of all that a trial's numbers depend on.
 
         These are the bytes of each image file in the set's order, its label and split, the names
-        of classes, families and parts, and the positions of parts. Paths and times of files do
-        not count. The first call reads every file, a later one only those changed since. Raises
-        InputError if a file cannot be read.
+        of classes, families and parts, and the positions of parts. Boxes, on which no number
+        depends, and paths and times of files do not count. The first call reads every file, a
+        later one only those changed since. Raises InputError if a file cannot be read.
         """
         digest = hashlib.sha256()
         contents = file_digests(self.root, self.paths)
@@ -69,7 +77,8 @@ def check(images: ImageSet) -> ImageSet:
     """Return `images` if a study can use them.
 
     Raises InputError if there are no images, if a class has no training image (its queries could
-    find nothing), if there is no query, or if an image file is missing.
+    find nothing), if there is no query, if an image file is missing, or if a name or path holds
+    control characters, which would break lines of messages and reports.
     """
     if not images.paths:
         raise InputError(f"{images.root}: holds no images; at least one a class is needed")
@@ -82,10 +91,30 @@ def check(images: ImageSet) -> ImageSet:
         )
     if bool(images.is_train.all()):
         wrong.append(f"{images.root}: all {len(images)} images are for training; none is a query")
-    missing = [path for path in images.paths if not path.is_file()]
-    wrong = shortened(wrong) + shortened(
-        f"{path}: no such file; {images.root} lists it as an image" for path in missing
-    )
+    missing = [path for path in map(str, images.paths) if not os.path.isfile(path)]
+    wrong = [
+        *shortened(wrong),
+        *shortened(_names_with_control_characters(images)),
+        *shortened(_missing(path, images.root) for path in missing),
+    ]
     if wrong:
         raise InputError(*wrong)
     return images
+
+
+def _names_with_control_characters(images: ImageSet) -> Iterator[str]:
+    named = {
+        "path": map(str, images.paths),
+        "class name": images.class_names,
+        "family": images.families,
+        "part": images.part_names,
+    }
+    for what, names in named.items():
+        for name in names:
+            if problem := problem_of_text(name):
+                yield f"{images.root}: the {what} '{in_a_line(name)}' {problem}"
+
+
+def _missing(path: str, root: Path) -> str:
+    what = "no such file" if not os.path.exists(path) else "is no regular file"
+    return f"{in_a_line(path)}: {problem_of_path(path) or what}; {root} lists it as an image"

@@ -32,12 +32,17 @@ class _Images(Dataset[Batch]):
 
     def __getitem__(self, keys: Sequence[tuple[int, int]]) -> Batch:
         images = []
-        # Augmentations draw from torch's global generator: seed it for each image, and restore
-        # its state afterwards.
-        with torch.random.fork_rng(devices=[]):
+        # Augmentations draw from torch's generator of the CPU: seed it for each image, and restore
+        # its state afterwards. torch.manual_seed would seed every GPU, too: dropout there draws
+        # from it, and without one torch formats tracebacks at each call, 0.3 to 0.7 ms an image.
+        generator = torch.default_generator
+        before = generator.get_state()
+        try:
             for index, seed in keys:
-                torch.manual_seed(seed)
+                generator.manual_seed(seed)
                 images.append(self.transform(self.pixels[index]))
+        finally:
+            generator.set_state(before)
         indices = torch.tensor([index for index, _ in keys])
         return Batch(torch.stack(images), self.labels[indices], indices)
 
@@ -78,7 +83,7 @@ def evaluation_batches(
     indices: np.ndarray,
     transform: Transform,
     *,
-    batch_size: int = 128,
+    batch_size: int,
     workers: int = 0,
     pin_memory: bool = False,
 ) -> Iterator[Batch]:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
-from torchvision.transforms import v2
 
 Transform = Callable[[Tensor], Tensor]
 
 
 def evaluation_transform(image_size: int) -> Transform:
     """The central crop, for images whose shorter side is `image_size`."""
-    crop: Transform = v2.CenterCrop(image_size)
-    return crop
+    return partial(_central_crop, size=image_size)
+
+
+def _central_crop(image: Tensor, size: int) -> Tensor:
+    """(3, H, W) -> (3, size, size)"""
+    top, left = (round((length - size) / 2) for length in image.shape[1:])
+    return image[:, top : top + size, left : left + size]
 
 
 def training_transform(augmentation: str, image_size: int) -> Transform:
@@ -24,6 +29,10 @@ def training_transform(augmentation: str, image_size: int) -> Transform:
     `crop-flip-color`: random resized crop, flip and colour jitter; `none`: the central crop.
     Raises ValueError for another name.
     """
+    if augmentation == "none":
+        return evaluation_transform(image_size)
+    from torchvision.transforms import v2  # slow to import
+
     if augmentation == "trivial":
         steps = [
             v2.RandomCrop(image_size),
@@ -36,8 +45,6 @@ def training_transform(augmentation: str, image_size: int) -> Transform:
             v2.RandomHorizontalFlip(),
             v2.ColorJitter(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
         ]
-    elif augmentation == "none":
-        return evaluation_transform(image_size)
     else:
         raise ValueError(f"augmentation must be trivial, crop-flip-color or none: {augmentation!r}")
     compose: Transform = v2.Compose(steps)

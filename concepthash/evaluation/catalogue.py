@@ -7,7 +7,8 @@ torch: functions are named here, and `evaluation.compute` finds them.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -82,9 +83,29 @@ TABLE_METRICS = {f"test/{m.name}": m for m in CATALOGUE if "test" in m.on and m.
 """What a table may show, by the name under which a trial reports it."""
 
 
-def suggest(name: str, known: Iterable[str]) -> str:
-    """`; did you mean X?`, or what there is, for an unknown name."""
+def suggest(name: str, known: Iterable[str], all_of_them: str) -> str:
+    """`; did you mean X?`, or what there is, for an unknown name.
+
+    These are names with the same last part (`map` of `test/map`), or the nearest one, of a long
+    list the nearest three. Where none is near, a short list is given in full, and `all_of_them`
+    says how to see a long one.
+    """
     known = sorted(known)
-    if close := difflib.get_close_matches(name, known, n=1, cutoff=0.6):
-        return f"; did you mean {close[0]}?"
+    long = len(known) > 12
+    same = [other for other in known if name.lower() in (other.lower(), _last_part(other))]
+    near = same or difflib.get_close_matches(name.lower(), known, n=3 if long else 1, cutoff=0.6)
+    near = near or [other for other in known if _last_part(name) == _last_part(other)]
+    if near:
+        return f"; did you mean {listed(near[:3])}?"
+    if long:
+        return f"; {all_of_them} lists all {len(known)}"
     return f"; allowed: {', '.join(known)}" if known else ""
+
+
+def _last_part(name: str) -> str:
+    return re.split("[./]", name.lower())[-1]
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b or c`."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

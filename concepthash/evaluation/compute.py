@@ -9,6 +9,10 @@ from concepthash.errors import InputError
 from concepthash.evaluation import metrics
 from concepthash.evaluation.catalogue import CATALOGUE, METRICS, METRICS_AT, Metric, On, suggest
 from concepthash.evaluation.saved import SavedCodes
+from concepthash.spec_base import in_a_line
+
+MOST = 1_000_000_000
+"""The highest rank or radius that a metric takes; no database has so many images."""
 
 
 def evaluate(saved: SavedCodes, names: Sequence[str] | None = None) -> dict[str, Any]:
@@ -18,9 +22,14 @@ def evaluate(saved: SavedCodes, names: Sequence[str] | None = None) -> dict[str,
     Raises InputError with a line for each name that is no metric, before any work.
     """
     names = list(METRICS) if names is None else names
+    check_names(names)
+    return {name: _value(saved, name) for name in names}
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Raises InputError with a line for each name that is no metric."""
     if problems := [problem for name in names if (problem := _problem(name))]:
         raise InputError(*problems)
-    return {name: _value(saved, name) for name in names}
 
 
 def reported(saved: SavedCodes, on: On) -> dict[str, float]:
@@ -53,15 +62,17 @@ def _value(saved: SavedCodes, name: str) -> Any:
 
 def _problem(name: str) -> str | None:
     base, at, number = name.partition("@")
+    name = in_a_line(name, 60)
     if base in METRICS_AT and at:
         least = 1 if METRICS_AT[base].takes == "rank" else 0
-        if number.isdecimal() and int(number) >= least:
+        digits = number.isascii() and number.isdecimal()
+        if digits and len(number) <= len(str(MOST)) and least <= int(number) <= MOST:
             return None
-        return f"--metric {name}: after @ comes a whole number of at least {least}"
+        return f"--metric {name}: after @ comes a whole number from {least} to {MOST:,}"
     if base in METRICS:
         return f"--metric {name}: {base} takes no number after @" if at else None
     if base in METRICS_AT:
         takes = METRICS_AT[base].takes
         return f"--metric {name}: {base} takes a {takes} after @, as in {base}@10"
     known = [*METRICS, *(f"{other}@10" for other in METRICS_AT)]
-    return f"--metric {name}: no such metric{suggest(name, known)}"
+    return f"--metric {name}: no such metric{suggest(name, known, 'evaluate without --metric')}"

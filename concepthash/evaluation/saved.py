@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated, Literal
 
 import torch
+from pydantic import AfterValidator, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from concepthash.errors import InputError
 from concepthash.retrieval import Histograms, centered, histograms, sub_code
+from concepthash.retrieval.inputs import MAX_BITS
+from concepthash.spec_base import Spec, in_a_line, line_of_text
 from concepthash.tensor_files import save_tensors
 
 FORMAT = 2
@@ -129,9 +135,24 @@ _CONCEPT_SHAPES = {
     "query_noisy_attention": "QMN",
     "query_parts": "QP3",
 }
+_FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _INTEGERS = {name for name, letters in _SHAPES.items() if len(letters) == 1}
 _HALF = ("query_attention", "query_noisy_attention")
 """Kept in float16: they are the larger part of a file."""
+
+
+_Name = Annotated[str, AfterValidator(line_of_text)]
+
+
+class _Facts(Spec):
+    """What the metadata of a file holds beside the tensors, as JSON."""
+
+    format: Literal[2]
+    class_names: Annotated[tuple[_Name, ...], Field(min_length=1)]
+    part_names: tuple[_Name, ...]
+    image_size: Annotated[int, Field(ge=1, le=65_536)]
+    epoch: Annotated[int, Field(ge=0, le=1_000_000)]
+    mean_center: bool
 
 
 def write_codes(path: Path, saved: SavedCodes) -> None:
@@ -165,23 +186,20 @@ def read_codes(path: Path) -> SavedCodes:
     tensor, for NaN or infinity, shapes that do not match, and labels out of range.
     """
     try:
+        if os.path.exists(path) and not os.path.isfile(path):  # a pipe would never end
+            raise ValueError("it is no regular file")
         with safe_open(path, framework="pt") as file:
-            facts = json.loads((file.metadata() or {})["concepthash"])
-            if (found := facts.get("format", 1)) != FORMAT:
-                raise InputError(
-                    f"{path}: is of format {found}, but this version reads format {FORMAT}; train"
-                    " the trial again, or evaluate it with the version that wrote the file"
-                )
-            class_names, part_names = tuple(facts["class_names"]), tuple(facts["part_names"])
-            image_size, epoch = int(facts["image_size"]), int(facts["epoch"])
-            mean_center = bool(facts["mean_center"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
+            facts = _facts(path, (file.metadata() or {}).get("concepthash", "{}"))
+            known = _SHAPES | _CONCEPT_SHAPES
+            tensors = {name: file.get_tensor(name) for name in file.keys() if name in known}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError) as error:
+        reason = in_a_line(str(error).splitlines()[0])
         raise InputError(
-            f"{path}: holds no codes of a trial ({type(error).__name__}: {error}); give a"
-            " codes.safetensors that this project wrote"
+            f"{path}: holds no codes of a trial ({reason}); give a codes.safetensors that this"
+            " project wrote"
         ) from error
-    sizes = {"C": len(class_names), "P": len(part_names), "3": 3}
+    part_names = facts.part_names
+    sizes = {"C": len(facts.class_names), "P": len(part_names), "3": 3}
     if problems := list(_problems(tensors, sizes)):
         raise InputError(*(f"{path}: {problem}" for problem in problems))
     concepts = None
@@ -195,12 +213,32 @@ def read_codes(path: Path) -> SavedCodes:
         )
     return SavedCodes(
         **{name: tensors[name] for name in _SHAPES},
-        class_names=class_names,
-        image_size=image_size,
-        epoch=epoch,
-        mean_center=mean_center,
+        class_names=facts.class_names,
+        image_size=facts.image_size,
+        epoch=facts.epoch,
+        mean_center=facts.mean_center,
         concepts=concepts,
     )
+
+
+def _facts(path: Path, text: str) -> _Facts:
+    """Raises InputError for another format, and ValueError for what cannot be read."""
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("its metadata is nested too deeply") from None
+    if isinstance(found, dict) and found and found.get("format", 1) != FORMAT:
+        raise InputError(
+            f"{path}: is of format {in_a_line(repr(found.get('format', 1)), 20)}, but this version"
+            f" reads format {FORMAT}; train the trial again, or evaluate it with the version that"
+            " wrote the file"
+        )
+    try:
+        return _Facts.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "its metadata"
+        raise ValueError(f"{place}: {first['msg'].lower()}") from None
 
 
 def _problems(tensors: dict[str, Tensor], sizes: dict[str, int]) -> Iterator[str]:
@@ -224,13 +262,17 @@ def _problems(tensors: dict[str, Tensor], sizes: dict[str, int]) -> Iterator[str
             yield f"{name} is empty: its shape is {shape}"
         elif problem := _problem_of_values(tensors[name], name, sizes["C"]):
             yield f"{name} {problem}"
+    if sizes.get("K", 0) > MAX_BITS:
+        yield f"query_codes must have at most {MAX_BITS:,} bits, but have {sizes['K']:,}"
+    if "N" in sizes and math.isqrt(sizes["N"]) ** 2 != sizes["N"]:
+        yield f"query_attention is over {sizes['N']} patches, which are no square grid"
     if "K" in sizes and "M" in sizes and sizes["K"] % max(sizes["M"], 1):
         yield f"query_attention is of {sizes['M']} concepts, which do not divide {sizes['K']} bits"
 
 
 def _problem_of_values(tensor: Tensor, name: str, num_classes: int) -> str | None:
     if name not in _INTEGERS:
-        if not tensor.is_floating_point():
+        if tensor.dtype not in _FLOATS:
             return f"must be floating numbers, but is {tensor.dtype}"
         # Places of parts that are not visible are never read, so may be NaN.
         if name != "query_parts" and not tensor.isfinite().all():

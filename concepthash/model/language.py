@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from concepthash.errors import InputError
-from concepthash.model import tiny_clip  # noqa: F401  registers our own with open_clip
+from concepthash.model.tiny_clip import CLIP_FILE, MODEL, TAG, register_with_open_clip
 
 
 def open_clip_embeddings(
@@ -28,6 +27,9 @@ def open_clip_embeddings(
     `pretrained` is open_clip's tag, a local file, or "none" for an untrained encoder (always the
     same one). Raises InputError if open_clip has no such model or weights.
     """
+    import open_clip  # here and below: whoever needs no text encoder does not wait for it
+
+    register_with_open_clip()
     if model not in open_clip.list_models():
         near = difflib.get_close_matches(model, open_clip.list_models(), n=3, cutoff=0)
         raise InputError(
@@ -59,6 +61,9 @@ def encoder_embeddings(
     encoder: Any, model: str, class_names: Sequence[str], prompts: Sequence[str]
 ) -> Tensor:
     """The same from a model of open_clip that is there already."""
+    import open_clip
+
+    register_with_open_clip()
     tokenize = open_clip.get_tokenizer(model)
     of_prompts = [
         torch.cat(
@@ -76,8 +81,7 @@ def encoder_embeddings(
 
 def weights_digest(model: str, pretrained: str) -> str:
     """SHA-256 of weights that lie on this disk: trained anew, they are others of the same name."""
-    config = open_clip.get_pretrained_cfg(model, pretrained)
-    path = Path(config.get("file", pretrained))
+    path = CLIP_FILE if (model, pretrained) == (MODEL, TAG) else Path(pretrained)
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
 
 

@@ -1,6 +1,7 @@
-"""Image and text encoders of our own, registered with timm and open_clip by name.
+"""Image and text encoders of our own, which timm and open_clip build by name.
 
-A tiny CLIP that ships with the project, and the ViT of the released code in any size.
+timm knows them when this module is imported, open_clip after `register_with_open_clip`. A tiny
+CLIP that ships with the project, and the ViT of the released code in any size.
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import open_clip
-from open_clip.pretrained import _PRETRAINED
 from timm.data.constants import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
 from timm.layers.activations import QuickGELU
 from timm.layers.norm import LayerNorm
@@ -20,7 +19,9 @@ from timm.models.vision_transformer import VisionTransformer, checkpoint_filter_
 RELEASED_VIT = "vit_concepthash_released"
 """timm's name of CLIP's ViT in any size, as the released code of the paper has it."""
 MODEL = "paperbirds"
-"""open_clip's name of the tiny CLIP; its weights have the tag `v1`."""
+"""open_clip's name of the tiny CLIP."""
+TAG = "v1"
+"""open_clip's name of its weights."""
 
 _WEIGHTS = Path(__file__).with_name("weights")
 CLIP_FILE = _WEIGHTS / "paperbirds_clip.safetensors"
@@ -28,8 +29,17 @@ IMAGE_ENCODER_FILE = _WEIGHTS / "vit_paperbirds_patch8_64.safetensors"
 RECORD_FILE = _WEIGHTS / "paperbirds_clip.json"
 
 OPEN_CLIP_CONFIGS = Path(__file__).with_name("open_clip_configs")
-open_clip.add_model_config(OPEN_CLIP_CONFIGS)
-_PRETRAINED[MODEL] = {"v1": {"file": str(CLIP_FILE)}}
+
+
+def register_with_open_clip() -> None:
+    """Makes `MODEL` one of open_clip's models, which is imported here; again changes nothing."""
+    import open_clip
+    from open_clip.pretrained import _PRETRAINED
+
+    if MODEL not in _PRETRAINED:
+        open_clip.add_model_config(OPEN_CLIP_CONFIGS)
+        _PRETRAINED[MODEL] = {TAG: {"file": str(CLIP_FILE)}}
+
 
 # timm finds these beside the function that it registers.
 default_cfgs = generate_default_cfgs(

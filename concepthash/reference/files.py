@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from concepthash.methods.bundle import Bundle, write_bundle
 from concepthash.methods.concepthash import ConceptHash
 from concepthash.reference.model import Architecture, build
 from concepthash.reference.names import translate
+from concepthash.spec_base import in_a_line, problem_of_path
 
 
 def read_released(path: Path) -> dict[str, Tensor]:
     """The state dict of a released .pth file, which is read as tensors only. Raises InputError."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a released checkpoint, e.g. best.pth")
+    if not os.path.isfile(path):
+        what = "is no regular file" if os.path.exists(path) else "no such file"
+        raise InputError(f"{path}: {what}; give a released checkpoint, e.g. best.pth")
     try:
         state: Any = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes the reader raise
@@ -44,6 +47,8 @@ def import_checkpoint(
     image_size: int | None = None,
 ) -> ConceptHash:
     """The model of a released .pth file, written to `out` as a bundle. Raises InputError."""
+    if problem := problem_of_path(str(out)):
+        raise InputError(f"{in_a_line(str(out))}: {problem}")
     if out.suffix != ".safetensors":
         raise InputError(f"{out}: must end in .safetensors")
     if out.is_dir():

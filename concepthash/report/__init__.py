@@ -1,5 +1,4 @@
-"""From a plan and a frame of runs to a report that can go into a paper."""
+"""From a plan and a frame of runs to a report that can go into a paper.
 
-from concepthash.report.render import Runs, write_report
-
-__all__ = ["Runs", "write_report"]
+render.py writes the report, text.py prints its tables. Importing the package imports neither.
+"""

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from concepthash.evaluation.catalogue import TABLE_METRICS
-from concepthash.plan import Cell, Trial, seeded
+from concepthash.plan import Cell, Plan, Trial, seeded
 from concepthash.report.statistics import Summary, summarize
-from concepthash.spec import StudySpec
 
 FINISHED, MISSING, NO_VALUE = "finished", "missing", "no value"
 UNFINISHED = ("failed", "interrupted", "pruned", "running", MISSING, NO_VALUE)
@@ -26,6 +25,8 @@ COLUMNS: dict[str, type[pl.DataType]] = {
     "table": pl.String,
     "duration_s": pl.Float64,
     "device": pl.String,
+    "precision": pl.String,
+    "processor": pl.String,
     **dict.fromkeys(TABLE_METRICS, pl.Float64),
     "test/map_low": pl.Float64,
     "test/map_high": pl.Float64,
@@ -141,9 +142,9 @@ def cell_result(cell: Cell, trials: pl.DataFrame) -> CellResult:
     )
 
 
-def baseline_trials(study: StudySpec, changes: Mapping[str, object]) -> tuple[Trial, ...]:
+def baseline_trials(plan: Plan, changes: Mapping[str, object]) -> tuple[Trial, ...]:
     """The baseline with a column's changes; none where they make no valid trial by themselves."""
     try:
-        return seeded(study, dict(changes))
+        return seeded(plan.study, changes, plan.baseline.contents)
     except ValueError:
         return ()

@@ -33,7 +33,7 @@ class Curve:
 
 def training_curves(plan: Plan, history: pl.DataFrame, metric: str) -> list[Curve]:
     """A curve for each distinct cell of the plan that has left any history; baseline last."""
-    usual = tuple(trial.digest for trial in baseline_trials(plan.study, {}))
+    usual = tuple(trial.digest for trial in baseline_trials(plan, {}))
     groups: dict[tuple[str, ...], str] = {}
     for table in plan.tables:
         for cell in table.cells:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+import shlex
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,14 @@ from concepthash.report.curves import METRICS, curves_caption, curves_figure, tr
 from concepthash.report.escape import Raw, markdown, tex
 from concepthash.report.figures import inline_svg, pdf, svg
 from concepthash.report.files import as_csv, write_files
-from concepthash.report.kinds import KINDS, TableReport
+from concepthash.report.kinds import KINDS, TableReport, table_report
 from concepthash.report.overview import Progress, TrialLine, progress, trial_lines
 
 # The report's own names have a dot, which no table's name has.
 CURVES = "report.training-curves"
 """File name of the figure of training curves."""
+FILE = "FILE"
+"""Stands for a study's file that is not known."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +81,44 @@ class Report:
     curves: Picture | None
     trials: list[TrialLine]
     provenance: Mapping[str, str]
+    commands: Mapping[str, str]
+    """What repeats the study and a trial, by what it repeats."""
 
     @property
     def title(self) -> str:
         return self.plan.study.title or self.plan.study.name
 
     @property
+    def file_unknown(self) -> bool:
+        """Whether the commands need the study's file in the place of FILE."""
+        return any(FILE in shlex.split(command) for command in self.commands.values())
+
+    @property
+    def fence(self) -> Raw:
+        """What stands around the commands in Markdown: longer than any backticks in them."""
+        ticks = re.findall("`+", " ".join(self.commands.values()))
+        return Raw("`" * max(3, *(len(found) + 1 for found in ["", *ticks])))
+
+    @property
     def failures(self) -> list[TrialLine]:
         return [line for line in self.trials if line.status in ("failed", "interrupted")]
 
 
-def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[str, str]) -> Path:
+def write_report(
+    plan: Plan,
+    runs: Runs,
+    folder: Path,
+    *,
+    provenance: Mapping[str, str],
+    arguments: Sequence[str] = (FILE,),
+) -> Path:
     """Writes report.html, report.md, and the tables and figures by name; returns report.html.
 
-    Of a table NAME: NAME.tex, NAME.csv and, if it has a figure, NAME.svg and NAME.pdf. Raises
+    `arguments` name the study in the commands that the report shows: its file, then options. Of a
+    table NAME: NAME.tex, NAME.csv and, if it has a figure, NAME.svg and NAME.pdf. Raises
     InputError if the folder cannot be written.
     """
-    report = make_report(plan, runs, provenance)
+    report = make_report(plan, runs, provenance, arguments)
     files: dict[str, bytes] = {}
     for section in report.sections:
         if section.picture:
@@ -111,13 +136,15 @@ def write_report(plan: Plan, runs: Runs, folder: Path, *, provenance: Mapping[st
     return folder / "report.html"
 
 
-def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report:
+def make_report(
+    plan: Plan, runs: Runs, provenance: Mapping[str, str], arguments: Sequence[str]
+) -> Report:
     trials = prepared(runs.trials)
-    tables = [KINDS[planned.table.kind](plan, planned, trials) for planned in plan.tables]
+    tables = [table_report(plan, planned, trials) for planned in plan.tables]
     sections: list[Section] = []
     figures = 0
     for number, table in enumerate(tables, start=1):
-        picture = _picture(figures + 1, table.name, table.figure_caption, table.figure)
+        picture = _picture(figures + 1, table.name, table.figure_caption, table.draw())
         figures += picture is not None
         sections.append(Section(number, table, picture))
     curves = {metric: training_curves(plan, runs.history, metric) for metric in METRICS}
@@ -141,7 +168,22 @@ def make_report(plan: Plan, runs: Runs, provenance: Mapping[str, str]) -> Report
         _picture(figures + 1, CURVES, curves_caption(curves), curves_figure(curves)),
         trial_lines(plan, trials, tables),
         provenance,
+        _commands(plan, tables, arguments),
     )
+
+
+def _commands(
+    plan: Plan, tables: Sequence[TableReport], arguments: Sequence[str]
+) -> dict[str, str]:
+    """What repeats the study and a trial: the best of the first table that has one."""
+    best = next((table.best for table in tables if table.best), None)
+    named = {"the best trial": best} if best else {"one trial": next(iter(plan.trials), None)}
+    commands = {"the whole study": shlex.join(["concepthash-study", "run", *arguments])}
+    for what, digest in named.items():
+        if digest:
+            words = ["concepthash-study", "trial", *arguments, "--id", digest]
+            commands[what] = shlex.join(words)
+    return commands
 
 
 def _picture(number: int, name: str, caption: str, figure: Figure | None) -> Picture | None:

@@ -9,8 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 Mark = Literal["best", "second", ""]
 
 
@@ -50,6 +48,8 @@ def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     """
     if len(differences) < 2:
         return None
+    from scipy import stats  # half a second, for claims alone
+
     with warnings.catch_warnings():
         # scipy warns where all differences are equal; their interval is that one point.
         warnings.simplefilter("ignore", RuntimeWarning)

@@ -62,6 +62,16 @@ def note(n: int, unfinished: Mapping[str, int]) -> str:
     return next(iter(unfinished)) if len(unfinished) == 1 else counted(unfinished)
 
 
+def in_terminal(
+    summary: Summary | None, metric: str, unfinished: Mapping[str, int], *, best: bool = False
+) -> str:
+    """`81.0 ± 1.0 (3)`, with n in brackets, what is missing beside it, and * after the best."""
+    if summary is None:
+        return note(0, unfinished)
+    beside = ", ".join(filter(None, [str(summary.n), counted(unfinished)]))
+    return f"{mean_and_std(summary, metric)} ({beside}){' *' if best else ''}"
+
+
 def difference(delta: Summary, n: int, metric: str) -> str:
     """`Δ −1.2 ± 0.8`, and over how many seeds if not over all n of the cell."""
     pairs = f" ({plural(delta.n, 'pair')})" if delta.n < n else ""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from concepthash.retrieval.inputs import checked
+from concepthash.retrieval.inputs import checked, relevant_slices
 
 _QUERIES = 64
 """Queries that a thread counts at once, while a block of the database is in the cache."""
@@ -46,12 +46,8 @@ def histograms(
     # Importing numba takes part of a second, compiling takes seconds (cached): only when needed.
     from concepthash.retrieval.kernel import count_distances
 
-    # Sorted by label, the relevant images of a query are one slice of the database.
-    order = np.argsort(search.database_labels, kind="stable")
-    labels = search.database_labels[order]
+    order, starts, stops = relevant_slices(search.query_labels, search.database_labels)
     database = np.ascontiguousarray(search.database[order].T)
-    starts = np.searchsorted(labels, search.query_labels, side="left")
-    stops = np.searchsorted(labels, search.query_labels, side="right")
     shape = (len(search.queries), search.num_bits + 1)
     counts, hits = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
 

@@ -72,9 +72,9 @@ def checked(
     check_packed(database_codes, num_bits, "database codes")
     return Search(
         _words(query_codes),
-        _integers(query_labels),
+        integers(query_labels),
         _words(database_codes),
-        _integers(database_labels),
+        integers(database_labels),
         num_bits,
     )
 
@@ -123,5 +123,18 @@ def _words(packed: Tensor) -> Words:
     return np.ascontiguousarray(filled).view(np.uint64)
 
 
-def _integers(labels: Tensor) -> Integers:
+def relevant_slices(
+    query_labels: Integers, database_labels: Integers
+) -> tuple[Integers, Integers, Integers]:
+    """An order (D,) of the database by label, and where in it the relevant images of each query
+    start and stop, (Q,) each."""
+    order = np.argsort(database_labels, kind="stable")
+    labels = database_labels[order]
+    starts = np.searchsorted(labels, query_labels, side="left")
+    stops = np.searchsorted(labels, query_labels, side="right")
+    return order, starts, stops
+
+
+def integers(labels: Tensor) -> Integers:
+    """Labels as int64, on the CPU."""
     return labels.detach().cpu().to(torch.int64).numpy()

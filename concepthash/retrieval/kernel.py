@@ -1,4 +1,4 @@
-"""Counting Hamming distances, compiled by numba: numpy and torch are slow at this loop."""
+"""Counting images by their distance, compiled by numba: numpy and torch are slow at these loops."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from numba.extending import intrinsic
 
 _BLOCK = 4096
 """Database codes at a time: their distances stay in the innermost cache."""
+_STEPS = 2**28
+"""Similarities are rounded to multiples of 2^-28."""
+_TILE = 128
+"""Database images at a time, so that queries' sums over them stay in the innermost cache."""
+_BUCKETS = 1024
+"""Equal ranges of similarity, by which an image's group is found: most hold one group or none."""
 
 
 def _typed_popcount(_typing_context: Any, word: Any) -> Any:
@@ -62,7 +68,96 @@ def _count_distances(
                 hits[q, distances[j]] += 1
 
 
-try:
-    count_distances = njit(nogil=True, cache=True)(_count_distances)
-except RuntimeError:  # neither this folder nor the user's cache is writable
-    count_distances = njit(nogil=True)(_count_distances)
+def _measure_cosines(queries: Any, database: Any, away: Any) -> None:
+    """Fills `away` (Q, D) int32 with 1 - cosine in steps of 2^-28, of unit codes (Q, K), (K, D).
+
+    K is a multiple of 4. Sums are in one order for all images, so that equal codes have equal
+    similarities.
+    """
+    num_queries, length = queries.shape
+    cosines = np.empty((num_queries, _TILE))
+    for first in range(0, database.shape[1], _TILE):
+        size = min(_TILE, database.shape[1] - first)
+        tile = slice(first, first + size)
+        cosines[:] = 0
+        for k in range(0, length, 4):
+            # Of one row each: numba knows then that they are contiguous.
+            w, x = database[k, tile], database[k + 1, tile]
+            y, z = database[k + 2, tile], database[k + 3, tile]
+            for q in range(num_queries):
+                a, b, c, d = queries[q, k], queries[q, k + 1], queries[q, k + 2], queries[q, k + 3]
+                for j in range(size):
+                    cosines[q, j] += (a * w[j] + b * x[j]) + (c * y[j] + d * z[j])
+        for q in range(num_queries):
+            for j in range(size):
+                steps = np.rint((1 - cosines[q, j]) * _STEPS)
+                away[q, first + j] = np.int32(min(max(steps, 0.0), 2.0 * _STEPS))
+
+
+def _count_cosines(
+    queries: Any, database: Any, starts: Any, stops: Any, counts: Any, hits: Any
+) -> None:
+    """Adds to `counts` and `hits` (Q, 2G + 1) the tied images of each query, in ranking order.
+
+    Codes (Q, K), (K, D) are as of `_measure_cosines`; the relevant images of query q are the
+    columns starts[q]:stops[q], at most G. Column 2g + 1 of the tables is the g-th group of ties
+    that has relevant images, column 2g all images between it and the group before: AP depends on
+    no more.
+    """
+    size = database.shape[1]
+    all_away = np.empty((len(queries), size), np.int32)
+    measure_cosines(queries, database, all_away)
+    buckets = np.empty(size, np.uint16)
+    first = np.empty(_BUCKETS + 2, np.uint32)
+    for q in range(len(queries)):
+        away = all_away[q]
+        groups = np.sort(away[starts[q] : stops[q]])
+        num_groups = np.uint32(0)
+        for i in range(len(groups)):
+            if i == 0 or groups[i] != groups[num_groups - 1]:
+                groups[num_groups] = groups[i]
+                num_groups += np.uint32(1)
+            hits[q, 2 * num_groups - 1] += 1
+        if num_groups == 0:
+            counts[q, 0] += size
+            continue
+
+        # Buckets of one width from the nearest group to the farthest, and one for what is beyond.
+        # Before bucket b are first[b] groups; nearly always it holds none, or one.
+        nearest = groups[0]
+        shift = np.int32(0)
+        while (groups[num_groups - 1] - nearest) >> shift >= _BUCKETS:
+            shift += np.int32(1)
+        for j in range(size):
+            bucket = max(np.int32(away[j] - nearest), np.int32(0)) >> shift
+            buckets[j] = np.uint16(min(bucket, np.int32(_BUCKETS)))
+        g = np.uint32(0)
+        for b in range(_BUCKETS + 2):
+            while g < num_groups and (groups[g] - nearest) >> shift < b:
+                g += np.uint32(1)
+            first[b] = g
+
+        for j in range(size):
+            low, high = first[buckets[j]], first[buckets[j] + 1]
+            tied = False
+            if low < high:
+                while low < high:  # a search for the first group that is not nearer
+                    middle = (low + high) >> np.uint32(1)
+                    if groups[middle] < away[j]:
+                        low = middle + np.uint32(1)
+                    else:
+                        high = middle
+                tied = low < num_groups and groups[low] == away[j]
+            counts[q, 2 * low + tied] += 1
+
+
+def _compiled(function: Any) -> Any:
+    try:
+        return njit(nogil=True, cache=True)(function)
+    except RuntimeError:  # neither this folder nor the user's cache is writable
+        return njit(nogil=True)(function)
+
+
+count_distances = _compiled(_count_distances)
+measure_cosines = _compiled(_measure_cosines)
+count_cosines = _compiled(_count_cosines)

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from concepthash.retrieval.histograms import Histograms
-from concepthash.retrieval.inputs import Search, check_sizes
-from concepthash.retrieval.ties import Denominator, tied_average_precisions
+from concepthash.retrieval.inputs import (
+    Integers,
+    Search,
+    check_sizes,
+    integers,
+    relevant_slices,
+)
+from concepthash.retrieval.ties import Denominator, Floats, tied_average_precisions
 
-_ENTRIES = 2**18
-"""Distances or similarities at once: bounds memory whatever the database."""
-_STEPS = 2**28
-"""Similarities are rounded to multiples of 2^-28; with a bit for relevance they fit an int32."""
+_DISTANCES = 2**18
+"""Distances at once: bounds memory whatever the database."""
+_GROUPS = 2**20
+"""Entries of tables of groups at once: bounds memory where nearly all images are relevant."""
+_QUERIES = 16
+"""Queries whose similarities to the whole database a thread holds at once."""
 
 
 def index_average_precisions(search: Search, *, at: int | None, denominator: Denominator) -> Tensor:
@@ -27,7 +35,7 @@ def index_average_precisions(search: Search, *, at: int | None, denominator: Den
     kept = size if at is None else min(at, size)
     places = np.arange(1, kept + 1)
     found = []
-    for rows in _blocks(len(search.queries), size):
+    for rows in _blocks(len(search.queries), size, _DISTANCES):
         distances = np.zeros((len(search.queries[rows]), size), np.int64)
         for w, column in enumerate(columns):
             distances += np.bitwise_count(search.queries[rows, w, None] ^ column)
@@ -61,42 +69,53 @@ def cosine_average_precisions(
     """
     check_sizes(query_codes, query_labels, database_codes, database_labels)
     queries, database = _unit(query_codes, "query"), _unit(database_codes, "database")
-    if queries.shape[1] != database.shape[1]:
+    if query_codes.shape[1] != database_codes.shape[1]:
         raise ValueError(
-            f"codes must be of one length, but got K={queries.shape[1]} for queries and"
-            f" K={database.shape[1]} for the database"
+            f"codes must be of one length, but got K={query_codes.shape[1]} for queries and"
+            f" K={database_codes.shape[1]} for the database"
         )
-    labels, others = query_labels.cpu().numpy(), database_labels.cpu().numpy()
+    order, starts, stops = relevant_slices(integers(query_labels), integers(database_labels))
+    columns = np.ascontiguousarray(database[order].T)
+    # As many groups have relevant images as a query has of them, at most.
+    width = 2 * int((stops - starts).max()) + 1
     found = []
-    for rows in _blocks(len(queries), len(database)):
-        similarities = (queries[rows] @ database.T).numpy()
-        away = np.rint((1 - similarities) * _STEPS).clip(0, 2 * _STEPS - 1).astype(np.int32)
-        groups = _equal_groups(away * 2 + (labels[rows, None] == others))
+    for rows in _blocks(len(queries), width, _GROUPS):
+        groups = _cosine_groups(queries[rows], columns, starts[rows], stops[rows], width)
         found.append(tied_average_precisions(groups, at=at, denominator=denominator))
     return torch.cat(found)
 
 
-def _equal_groups(keys: npt.NDArray[np.int32]) -> Histograms:
-    """Groups of keys (B, D) that are equal but for their lowest bit, which says relevant."""
-    ranked = np.sort(keys, axis=1)
-    group = np.zeros(ranked.shape, np.int64)
-    np.not_equal(ranked[:, 1:] >> 1, ranked[:, :-1] >> 1).cumsum(axis=1, out=group[:, 1:])
-    shape = (len(keys), int(group.max()) + 1)
-    flat = (group + shape[1] * np.arange(len(keys))[:, None]).ravel()
-    tables = [flat, flat[(ranked & 1).ravel() == 1]]
-    counts, hits = (np.bincount(table, minlength=shape[0] * shape[1]) for table in tables)
-    return Histograms(*(torch.from_numpy(table.reshape(shape)) for table in (counts, hits)))
+def _cosine_groups(
+    queries: Floats, database: Floats, starts: Integers, stops: Integers, width: int
+) -> Histograms:
+    """Tables (B, width) of unit codes (B, K), (K, D) whose relevant images are slices of D."""
+    # Importing numba takes part of a second, compiling takes seconds (cached): only when needed.
+    from concepthash.retrieval.kernel import count_cosines
+
+    counts, hits = np.zeros((2, len(queries), width), np.int64)
+
+    def count(first: int) -> None:
+        part = slice(first, first + _QUERIES)
+        count_cosines(queries[part], database, starts[part], stops[part], counts[part], hits[part])
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        for _ in pool.map(count, range(0, len(queries), _QUERIES)):
+            pass
+    return Histograms(torch.from_numpy(counts), torch.from_numpy(hits))
 
 
-def _unit(codes: Tensor, name: str) -> Tensor:
+def _unit(codes: Tensor, name: str) -> Floats:
+    """Codes (N, K) of length 1, with zeros added up to a multiple of 4 numbers."""
     if not codes.is_floating_point() or not codes.isfinite().all():
         raise ValueError(
             f"{name} codes must be finite floating numbers, but got {codes.dtype}"
             + ("" if not codes.is_floating_point() else " with NaN or infinity")
         )
-    return F.normalize(codes.detach().cpu().double(), dim=1)
+    unit = F.normalize(codes.detach().cpu().double(), dim=1)
+    return F.pad(unit, (0, -codes.shape[1] % 4)).numpy()
 
 
-def _blocks(num_queries: int, size: int) -> Iterator[slice]:
-    rows = max(1, _ENTRIES // size)
+def _blocks(num_queries: int, width: int, entries: int) -> Iterator[slice]:
+    """Queries in blocks that have so many entries in tables of this width, or of one query."""
+    rows = max(1, entries // width)
     return (slice(start, start + rows) for start in range(0, num_queries, rows))

@@ -14,7 +14,7 @@ from concepthash.spec.load import Study, load_study, study_schema
 from concepthash.spec.methods import ConceptHashTrial, HashNetTrial, ItqTrial, TrialSpec
 from concepthash.spec.study import ResourcesSpec, StudySpec
 from concepthash.spec.tables import Claim, ClaimsTable, GridTable, SearchTable, Table, Variant
-from concepthash.spec.trial import BackboneSpec, FittedTrial, TrainedTrial, is_path
+from concepthash.spec.trial import BackboneSpec, FittedTrial, TrainedTrial, is_path, named_files
 from concepthash.spec.unions import TRIAL_FIELDS
 
 __all__ = [
@@ -45,6 +45,7 @@ __all__ = [
     "is_path",
     "label_of",
     "load_study",
+    "named_files",
     "parse_trial",
     "reason_without_effect",
     "study_schema",

@@ -99,7 +99,6 @@ def effective(spec: TrialSpec) -> TrialSpec:
 
 def label_of(changes: Mapping[str, Any]) -> str:
     """`M = 4, epochs = 3`; `baseline` where nothing changes."""
-    words = {"num_bits": "{} bits", "num_concepts": "M = {}"}
     parts = []
     for name, value in changes.items():
         shown = Path(value).name if is_path(name, value) else value
@@ -108,7 +107,10 @@ def label_of(changes: Mapping[str, Any]) -> str:
         if isinstance(shown, Mapping):
             parts += [label_of({f"{name}.{key}": shown[key]}) for key in shown]
             continue
-        parts.append(words.get(name, f"{name} = {{}}").format(shown))
+        if name == "num_bits":
+            parts.append(f"{shown} bits")
+        else:
+            parts.append(f"{'M' if name == 'num_concepts' else name} = {shown}")
     return ", ".join(parts) or "baseline"
 
 

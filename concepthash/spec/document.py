@@ -9,6 +9,7 @@ wrong number without its line, and takes the keys 1 and true for the same.
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +21,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from concepthash.errors import InputError
+from concepthash.spec_base import in_a_line
 
 KeyPath = tuple[str | int, ...]
 
@@ -59,20 +61,21 @@ def read_document(path: Path) -> Document:
 
     Raises InputError with a line for every problem of the file.
     """
+    shown = in_a_line(str(path), 4096)
     try:
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: not a regular file; give the path of a study's YAML file")
+        if os.path.exists(path) and not path.is_file():
+            raise InputError(f"{shown}: not a regular file; give the path of a study's YAML file")
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
-            raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes; this is no study file")
+            raise InputError(f"{shown}: larger than {MAX_BYTES:,} bytes; this is no study file")
         text = content.decode("utf-8")
     except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the path of a study's YAML file") from None
+        raise InputError(f"{shown}: no such file; give the path of a study's YAML file") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
-        raise InputError(f"{path}: cannot be read ({reason}); give a readable YAML file") from None
-    return parse_document(text, str(path))
+        raise InputError(f"{shown}: cannot be read ({reason}); give a readable YAML file") from None
+    return parse_document(text, shown)
 
 
 def parse_document(text: str, source: str) -> Document:
@@ -105,7 +108,7 @@ def with_overrides(
     """
     data, origins = copy.deepcopy(document.data), dict(document.origins)
     for override in overrides:
-        origin = f"--set {override}"
+        origin = f"--set {in_a_line(override)}"
         key, equals, text = override.partition("=")
         path: KeyPath = tuple(int(p) if p.isdecimal() else p for p in key.strip().split("."))
         if not equals or not all(str(part).strip() for part in path):

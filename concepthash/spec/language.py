@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, PositiveInt, Tag, field_validator
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from concepthash.spec.shortform import ShortForm
-from concepthash.spec_base import Spec, Switch
+from concepthash.spec.trial import is_path
+from concepthash.spec_base import Spec, Switch, Title, Word, problem_of_path
 
 
 class _Embeddings(Spec):
@@ -27,12 +28,21 @@ class OpenClipText(_Embeddings):
     """Class centers from the text encoder of an open_clip model."""
 
     source: Literal["open_clip"] = "open_clip"
-    model: str = "ViT-B-32-quickgelu"
+    model: Word = "ViT-B-32-quickgelu"
     """Name of an open_clip model configuration."""
-    pretrained: str = "openai"
+    pretrained: Annotated[str, Field(min_length=1, max_length=4095)] = "openai"
     """open_clip's tag of the weights, a local file of them, or `none` for random weights."""
-    prompts: Annotated[tuple[str, ...], Field(min_length=1, strict=False)] = ("a photo of a {}",)
+    prompts: Annotated[tuple[Title, ...], Field(min_length=1, max_length=1000, strict=False)] = (
+        "a photo of a {}",
+    )
     """Templates for the class name; the embeddings of several are averaged."""
+
+    @field_validator("pretrained")
+    @classmethod
+    def _may_name_a_file(cls, pretrained: str) -> str:
+        if not is_path("pretrained", pretrained) and (problem := problem_of_path(pretrained)):
+            raise ValueError(problem)
+        return pretrained
 
     @field_validator("prompts")
     @classmethod
@@ -59,7 +69,7 @@ class OrthogonalEmbeddings(_Embeddings):
     """
 
     source: Literal["orthogonal"] = "orthogonal"
-    width: PositiveInt = 512
+    width: Annotated[int, Field(ge=1, le=65_536)] = 512
     """E, at least the number of classes; CLIP's text embeddings have 512."""
 
 

@@ -18,7 +18,8 @@ from concepthash.spec.document import Document, KeyPath, dotted, read_document, 
 from concepthash.spec.messages import Problem, follows, problem
 from concepthash.spec.study import StudySpec
 from concepthash.spec.trial import is_path
-from concepthash.spec.unions import TRIAL_FIELDS
+from concepthash.spec.unions import SCHEMA_COMMAND, TRIAL_FIELDS
+from concepthash.spec_base import problem_of_path
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def load_study(path: Path, overrides: Sequence[str] = ()) -> Study:
 
 def validate(document: Document) -> StudySpec:
     """The study that the document holds. Raises InputError with a line for every problem."""
-    problems = list(_unknown_fields(document.data))
+    problems = [*_unknown_fields(document.data), *_unusable_paths(document.data)]
     spec = None
     try:
         # Through JSON, so that strict models take a list for a tuple and a string for a path.
@@ -81,7 +82,7 @@ def study_schema() -> dict[str, Any]:
 def _absolute_in(base: Path) -> Callable[[str, Any], Any]:
     def absolute(key: str, value: Any) -> Any:
         if is_path(key, value):
-            return str(base / os.path.expanduser(value))
+            return str(base / os.path.expanduser(value)) if "\0" not in value else value
         if isinstance(value, list):
             return [absolute(key, item) for item in value]
         if isinstance(value, dict) and "choices" in value:  # of a search, for the field `key`
@@ -101,6 +102,23 @@ def _make_absolute(data: Any, base: Path) -> None:
     elif isinstance(data, list):
         for item in data:
             _make_absolute(item, base)
+
+
+def _unusable_paths(data: Any, path: KeyPath = ()) -> Iterator[Problem]:
+    """Paths that no file can have."""
+    items = data.items() if isinstance(data, Mapping) else enumerate(data)
+    for step, value in items:
+        here: KeyPath = (*path, step)
+        if isinstance(value, Mapping | list):
+            yield from _unusable_paths(value, here)
+        elif is_path(_field_at(here), value) and (problem := problem_of_path(value)):
+            yield here, problem
+
+
+def _field_at(path: KeyPath) -> str:
+    """The key that a value belongs to: of an item the list's, of a choice the field's."""
+    names = [step for step in path if isinstance(step, str) and step != "choices"]
+    return names[-1]
 
 
 # --- names of fields -------------------------------------------------------------------------
@@ -131,4 +149,4 @@ def _unknown_fields(data: Mapping[str, Any]) -> Iterator[Problem]:
 def _unknown_names(path: KeyPath, changes: Any, besides: set[str]) -> Iterator[Problem]:
     for name in changes if isinstance(changes, Mapping) else ():
         if name not in TRIAL_FIELDS and name not in besides:
-            yield (*path, name), f"no field of a trial{suggest(name, TRIAL_FIELDS)}"
+            yield (*path, name), f"no field of a trial{suggest(name, TRIAL_FIELDS, SCHEMA_COMMAND)}"

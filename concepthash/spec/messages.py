@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from concepthash.evaluation.catalogue import suggest
+from concepthash.evaluation.catalogue import listed, suggest
 from concepthash.spec.document import KeyPath, dotted
 from concepthash.spec.study import StudySpec
-from concepthash.spec.unions import TRIAL_FIELDS, choices_with, words_of
+from concepthash.spec.unions import SCHEMA_COMMAND, TRIAL_FIELDS, choices_with, words_of
 
 Problem = tuple[KeyPath, str]
 
@@ -41,15 +41,31 @@ def problem(details: ErrorDetails, data: Any, root: KeyPath = ()) -> Problem:
         return _unknown_choice(path, data, given, "source", words_of("language"), root)
     if kind == "path_type":
         return path, f"must be the path of a file or folder, but got {_short(given)}"
+    if kind in ("list_type", "tuple_type"):
+        example = _LISTS.get(str(path[-1]))
+        form = f"a list, e.g. {example}" if example else "a list"
+        return path, f"must be {form}, but got {_short(given)}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
-        words = [*_words_for((*root, *path)), "a mapping"]
-        return path, f"must be {listed(words)}, but got {_short(given)}"
+        return path, f"must be {_mapping((*root, *path))}, but got {_short(given)}"
     message = details["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     for theirs, ours in _WORDS:
         message = re.sub(theirs, ours, message)
     shown = "" if kind == "value_error" else f", but got {_short(given)}"
     return path, message + shown
+
+
+_LISTS = {"seeds": "[0, 1, 2]", "prompts": '["a photo of a {}"]', "choices": "[16, 32]"}
+"""Examples of lists, by the key that they stand at."""
+
+
+def _mapping(path: KeyPath) -> str:
+    """What may stand at `path`, where a mapping may."""
+    if path[-2:-1] == ("space",):
+        return "{choices: [...]} or {low: ..., high: ...}"
+    if path == ("dataset",):
+        return f"{{name: ...}}, with the name {listed(_words_at(path))}"
+    return listed([*_words_for(path), "a mapping"])
 
 
 _WORDS = (
@@ -94,7 +110,9 @@ def _unknown_key(path: KeyPath) -> str:
     if path[-1] in known:
         what = {"tables": "kind of table"}.get(parents[-1], parents[-1])
         return f"unknown key here; only another {what} has it"
-    return f"unknown key{suggest(str(path[-1]), known)}"
+    if path[:-1] == ("baseline",):  # it may be a field of a part: lr of optimizer
+        return f"unknown key{suggest(str(path[-1]), TRIAL_FIELDS, SCHEMA_COMMAND)}"
+    return f"unknown key{suggest(str(path[-1]), known, SCHEMA_COMMAND)}"
 
 
 def _unknown_choice(
@@ -105,15 +123,10 @@ def _unknown_choice(
     choose = f"choose {listed(words or _words_at(full))}"
     if not isinstance(given, Mapping) or key not in given:
         return path, f"{key} is missing; {choose}"
-    what = key if key == "method" else full[-1]
+    what = {"dataset": "data set"}.get(str(full[-1]), full[-1]) if key != "method" else key
     written = functools.reduce(lambda at, step: at[step], path, data)
     place = (*path, key) if isinstance(written, Mapping) and key in written else path
     return place, f"unknown {what} {given[key]!r}; {choose}"
-
-
-def listed(words: Sequence[str]) -> str:
-    """`a, b or c`."""
-    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _short(value: Any) -> str:

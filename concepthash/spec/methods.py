@@ -11,9 +11,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     Discriminator,
     Field,
-    NonNegativeFloat,
-    PositiveFloat,
-    PositiveInt,
     Tag,
     ValidationInfo,
     field_validator,
@@ -24,7 +21,7 @@ from concepthash.spec.language import LanguageSpec, OpenClipText
 from concepthash.spec.shortform import ShortForm
 from concepthash.spec.trial import FittedTrial, TrainedTrial
 from concepthash.spec.tuning import Adapters, LinearProbe, TokenlessTuningSpec
-from concepthash.spec_base import Spec, Switch
+from concepthash.spec_base import Count, NonNegative, Positive, Spec, Switch, Width
 
 # --- ConceptHash ---------------------------------------------------------------------------
 
@@ -32,17 +29,17 @@ from concepthash.spec_base import Spec, Switch
 class ConceptHashLoss(Spec):
     """Weights of the four losses, and the shape of the margin softmax they share."""
 
-    classification: NonNegativeFloat = 1.0
+    classification: NonNegative = 1.0
     """L_clf: classification of the codes to the class centers."""
-    quantization: NonNegativeFloat = 1.0
+    quantization: NonNegative = 1.0
     """L_quan: the same to the binarized centers."""
-    concept_spatial_diversity: NonNegativeFloat = 1.0
+    concept_spatial_diversity: NonNegative = 1.0
     """L_csd: attention maps of different concepts differ."""
-    concept_discrimination: NonNegativeFloat = 1.0
+    concept_discrimination: NonNegative = 1.0
     """L_cd: each concept by itself tells the classes apart."""
-    scale: PositiveFloat = 8.0
+    scale: Positive = 8.0
     """Inverse temperature s of the cosine softmax."""
-    margin: NonNegativeFloat = 0.2
+    margin: NonNegative = 0.2
     """Margin m taken from the cosine to the true class."""
 
     @model_validator(mode="after")
@@ -58,7 +55,7 @@ class ConceptHashLoss(Spec):
 class Refinement(Spec):
     """The transformer block that refines the concept queries before they enter the backbone."""
 
-    heads: PositiveInt = 8
+    heads: Width = 8
     """Attention heads of the block."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout in the block while it trains."""
@@ -96,11 +93,12 @@ class ConceptHashTrial(TrainedTrial):
     """ConceptHash (Ng, Zhu, Song, Xiang, 2024): one sub-code from each concept token."""
 
     method: Literal["concepthash"] = "concepthash"
-    num_concepts: PositiveInt = 4
-    """M, the number of concept tokens; it divides num_bits, a concept has K/M bits."""
+    num_concepts: Annotated[int, Field(ge=1, le=1024)] = 4
+    """M, the number of concept tokens; it divides num_bits, a concept has K/M bits. The losses
+    compare every two of them: 1,024 are half a million pairs an image."""
     loss: ConceptHashLoss = ConceptHashLoss()
     language: LanguageSpec = OpenClipText(source="open_clip")
-    concept_width: PositiveInt = 512
+    concept_width: Width = 512
     """Width of the concept queries before they are mapped to the backbone's width."""
     refinement: RefinementSpec = Refinement()
     """The block that refines the concept queries, or `off`."""
@@ -157,7 +155,7 @@ class ConceptHashTrial(TrainedTrial):
 
 
 class HashNetLoss(Spec):
-    alpha: PositiveFloat = 1.0
+    alpha: Positive = 1.0
     """Scale of the inner product in the pairwise likelihood. (Comparison code of the ConceptHash
     paper; other releases have 0.1.)"""
 
@@ -168,7 +166,7 @@ class HashNetTrial(TrainedTrial):
     method: Literal["hashnet"] = "hashnet"
     loss: HashNetLoss = HashNetLoss()
     tuning: TokenlessTuningSpec = Adapters()
-    sharpen_every: PositiveInt = 20
+    sharpen_every: Count = 20
     """Epochs until the scale of the tanh grows: beta = sqrt(1 + epoch // sharpen_every)."""
 
 
@@ -176,7 +174,7 @@ class ItqTrial(FittedTrial):
     """ITQ (Gong & Lazebnik, CVPR 2011): a rotation of principal components close to binary."""
 
     method: Literal["itq"] = "itq"
-    iterations: PositiveInt = 50
+    iterations: Count = 50
 
 
 TrialSpec = Annotated[

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat
+from pydantic import Field
 
 from concepthash.spec.shortform import ShortForm
-from concepthash.spec_base import Spec
+from concepthash.spec_base import NonNegative, Positive, Spec
 
 
 class _Optimizer(Spec):
-    lr: PositiveFloat = 1e-3
-    weight_decay: NonNegativeFloat = 5e-4
-    warmup_epochs: NonNegativeInt = 10
+    lr: Positive = 1e-3
+    weight_decay: NonNegative = 5e-4
+    warmup_epochs: Annotated[int, Field(ge=0, le=100_000)] = 10
     """Linear warm-up before the cosine decay; at most the first half of the epochs."""
 
 

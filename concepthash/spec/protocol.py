@@ -77,7 +77,7 @@ class CrossSplit(_Protocol):
     """Training and test images pooled and split anew; the queries of seed s are fold s."""
 
     name: Literal["cross-split"] = "cross-split"
-    folds: Annotated[int, Field(ge=2)] = 5
+    folds: Annotated[int, Field(ge=2, le=1_000_000)] = 5
     """The study's seeds 0 to folds - 1 are one cross-validation."""
 
     def split(self, labels: np.ndarray, is_train: np.ndarray, images: TrainingImages) -> Split:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Self
 
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from concepthash.spec.trial import Seed
 from concepthash.spec.unions import TRIAL_FIELDS
-from concepthash.spec_base import Spec
+from concepthash.spec_base import Count, Spec
 
 
 class Dimension(Spec):
@@ -56,10 +56,10 @@ class SearchSpec(Spec):
         dict[str, Dimension],
         Field(min_length=1, json_schema_extra={"propertyNames": {"enum": list(TRIAL_FIELDS)}}),
     ]
-    trials: PositiveInt = 20
-    show: PositiveInt = 5
+    trials: Count = 20
+    show: Annotated[int, Field(ge=1, le=1000)] = 5
     """How many of the best the report lists."""
     seed: Seed = 0
     """Of the sampler."""
-    grace_epochs: PositiveInt = 1
+    grace_epochs: Count = 1
     """Epochs that no trial is pruned before."""

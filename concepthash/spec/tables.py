@@ -5,7 +5,9 @@ Each kind says which cells it has; planning and checking know no kinds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import product
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -24,10 +26,15 @@ from pydantic import (
 from concepthash.evaluation.catalogue import TABLE_METRICS, suggest
 from concepthash.spec.changes import label_of
 from concepthash.spec.search import SearchSpec
-from concepthash.spec.unions import TRIAL_FIELDS
-from concepthash.spec_base import Spec
+from concepthash.spec.unions import SCHEMA_COMMAND, TRIAL_FIELDS
+from concepthash.spec_base import Paragraph, Spec, Title, line_of_text, problem_of_text
 
 KeyPath = tuple[str | int, ...]
+
+MAX_TRIALS = 10_000
+"""Of all tables of a study: a week of one-minute trials. Reading them takes seconds."""
+MAX_LABEL = 200
+"""Characters of a row's or column's label."""
 
 
 class PlannedCell(NamedTuple):
@@ -48,7 +55,7 @@ class PlannedCell(NamedTuple):
 
 def _known_metric(name: str) -> str:
     if name not in TABLE_METRICS:
-        raise ValueError(f"no metric of a table{suggest(name, TABLE_METRICS)}")
+        raise ValueError(f"no metric of a table{suggest(name, TABLE_METRICS, SCHEMA_COMMAND)}")
     return name
 
 
@@ -57,7 +64,13 @@ MetricName = Annotated[
     AfterValidator(_known_metric),
     WithJsonSchema({"type": "string", "enum": list(TABLE_METRICS)}),
 ]
-TableName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+TableName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=100)]
+"""A part of the names of files and folders, which may have 255 characters."""
+
+
+def repeated(items: Iterable[Any]) -> list[Any]:
+    """Those of the items that are there more than once, each once, in order."""
+    return [item for item, count in Counter(items).items() if count > 1]
 
 
 class Variant(Spec):
@@ -74,21 +87,39 @@ class Variant(Spec):
 def _variants(raw: Any) -> Any:
     """Both spellings of an axis, fields with values or a list of changes, as variants."""
     if isinstance(raw, Mapping):
-        rows: list[dict[str, Any]] = [{}]
         for name, values in raw.items():
             if not isinstance(values, list) or not values:
                 raise ValueError(f"{name} needs a list of values, e.g. {name}: [1, 2]")
-            rows = [{**row, name: value} for row in rows for value in values]
-        return tuple(Variant(label=label_of(row), changes=row) for row in rows)
+        if (count := math.prod(map(len, raw.values()))) > MAX_TRIALS:
+            raise ValueError(
+                f"{count:,} combinations, but a study has at most {MAX_TRIALS:,} trials"
+            )
+        rows = [dict(zip(raw, values, strict=True)) for values in product(*raw.values())]
+        return tuple(_variant(row, label_of(row)) for row in rows)
     if isinstance(raw, tuple):  # the default
         return raw
     if not isinstance(raw, list) or not all(isinstance(row, Mapping) for row in raw):
         raise ValueError("must be fields with lists of values, or a list of {label, field: value}")
-    changes = [{key: row[key] for key in row if key != "label"} for row in raw]
-    labels = [
-        str(row.get("label", label_of(change))) for row, change in zip(raw, changes, strict=True)
-    ]
-    return tuple(Variant(label=a, changes=b) for a, b in zip(labels, changes, strict=True))
+    variants = []
+    for row in raw:
+        changes = {key: row[key] for key in row if key != "label"}
+        variants.append(_variant(changes, row.get("label", label_of(changes))))
+    return tuple(variants)
+
+
+def _variant(changes: dict[str, Any], label: Any) -> Variant:
+    """Raises ValueError unless the label is a number or text that fits in a line."""
+    if not isinstance(label, str | int | float) or isinstance(label, bool) or label == "":
+        raise ValueError(f"a label must be text, but one is {label!r}")
+    label = str(label)
+    if len(label) > MAX_LABEL:
+        raise ValueError(
+            f"a label has at most {MAX_LABEL} characters, but {label[:30]!r}... has {len(label)};"
+            " write the row with a label: {label: ..., field: value}"
+        )
+    if problem := problem_of_text(label):
+        raise ValueError(f"the label {label!r} {problem}")
+    return Variant(label=label, changes=changes)
 
 
 def _axis_schema() -> dict[str, Any]:
@@ -108,7 +139,8 @@ def _axis_schema() -> dict[str, Any]:
                 "minItems": 1,
                 "items": {
                     "type": "object",
-                    "properties": {"label": {"type": "string"}} | {f: {} for f in TRIAL_FIELDS},
+                    "properties": {"label": {"type": ["string", "number"], "maxLength": MAX_LABEL}}
+                    | {f: {} for f in TRIAL_FIELDS},
                     "additionalProperties": False,
                 },
             },
@@ -116,7 +148,11 @@ def _axis_schema() -> dict[str, Any]:
     }
 
 
-Axis = Annotated[tuple[Variant, ...], Field(min_length=1), WithJsonSchema(_axis_schema())]
+Axis = Annotated[
+    tuple[Variant, ...],
+    Field(min_length=1, max_length=MAX_TRIALS),
+    WithJsonSchema(_axis_schema()),
+]
 
 
 class GridTable(Spec):
@@ -125,7 +161,7 @@ class GridTable(Spec):
     kind: ClassVar[str] = "grid"
 
     name: TableName
-    title: str = ""
+    title: Title = ""
     metric: MetricName = "test/map"
     rows: Axis
     columns: Axis = (Variant(label="baseline"),)
@@ -135,11 +171,8 @@ class GridTable(Spec):
     @field_validator("rows", "columns")
     @classmethod
     def _distinct_labels(cls, axis: tuple[Variant, ...]) -> tuple[Variant, ...]:
-        labels = [variant.label for variant in axis]
-        if repeated := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(
-                f"labels must differ, but {', '.join(map(repr, repeated))} is repeated"
-            )
+        if again := repeated(variant.label for variant in axis):
+            raise ValueError(f"labels must differ, but {', '.join(map(repr, again))} is repeated")
         return axis
 
     @model_validator(mode="after")
@@ -149,6 +182,9 @@ class GridTable(Spec):
         if both:
             raise ValueError(f"{', '.join(both)} varies in the rows and in the columns; keep one")
         return self
+
+    def num_trials(self, seeds: int) -> int:
+        return len(self.rows) * len(self.columns) * seeds
 
     def cells(self) -> Iterator[PlannedCell]:
         for (r, row), (c, column) in product(enumerate(self.rows), enumerate(self.columns)):
@@ -171,9 +207,13 @@ class SearchTable(Spec):
     kind: ClassVar[str] = "search"
 
     name: TableName
-    title: str = ""
+    title: Title = ""
     metric: MetricName = "test/map"
     search: SearchSpec
+
+    def num_trials(self, seeds: int) -> int:
+        """Those that it samples, each with one seed."""
+        return self.search.trials
 
     def cells(self) -> Iterator[PlannedCell]:
         """None: what a search trains is known when it has run."""
@@ -195,11 +235,15 @@ Changes = Annotated[dict[str, Any], WithJsonSchema(_changes_schema())]
 class Claim(Spec):
     """One thing is better than another: both are trained over all seeds, and compared by seed."""
 
-    claim: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+    claim: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=500),
+        AfterValidator(line_of_text),
+    ]
     metric: MetricName = "test/map"
     better: Changes
     than: Changes
-    note: str = ""
+    note: Paragraph = ""
     """A remark that the report prints below the claim."""
 
     def sides(self) -> dict[str, dict[str, Any]]:
@@ -213,18 +257,18 @@ class ClaimsTable(Spec):
     kind: ClassVar[str] = "claims"
 
     name: TableName
-    title: str = ""
+    title: Title = ""
     claims: Annotated[tuple[Claim, ...], Field(min_length=1)]
 
     @field_validator("claims")
     @classmethod
     def _distinct_claims(cls, claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
-        texts = [claim.claim for claim in claims]
-        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
-            raise ValueError(
-                f"claims must differ, but {', '.join(map(repr, repeated))} is repeated"
-            )
+        if again := repeated(claim.claim for claim in claims):
+            raise ValueError(f"claims must differ, but {', '.join(map(repr, again))} is repeated")
         return claims
+
+    def num_trials(self, seeds: int) -> int:
+        return 2 * len(self.claims) * seeds
 
     def cells(self) -> Iterator[PlannedCell]:
         for c, claim in enumerate(self.claims):

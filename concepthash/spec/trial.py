@@ -7,15 +7,15 @@ one that is fitted once on the features of a frozen backbone. A method adds its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, field_validator
+from pydantic import Field, NonNegativeInt, field_validator
 
 from concepthash.spec.optimizer import OptimizerSpec, Sgd
 from concepthash.spec.protocol import Paper, ProtocolSpec
 from concepthash.spec.tuning import Adapters, LinearProbe, TuningSpec
-from concepthash.spec_base import Spec, Switch
+from concepthash.spec_base import Count, Spec, Switch, Word
 
 Seed = Annotated[NonNegativeInt, Field(lt=2**32)]
 """What every random generator in use accepts."""
@@ -33,8 +33,20 @@ def is_path(key: str, value: Any) -> bool:
     return last in ("root", "embeddings")
 
 
+def named_files(data: Any, key: str = "") -> Iterator[str]:
+    """Every path in plain data, in a study's rows and a search's choices, too."""
+    if is_path(key, data):
+        yield data
+    elif isinstance(data, Mapping):
+        for name, value in data.items():
+            yield from named_files(value, key if name == "choices" else name)
+    elif isinstance(data, list | tuple):
+        for value in data:
+            yield from named_files(value, key)
+
+
 class BackboneSpec(Spec):
-    name: str = "vit_base_patch32_clip_quickgelu_224.openai"
+    name: Word = "vit_base_patch32_clip_quickgelu_224.openai"
     """Any Vision Transformer of timm, by timm's name."""
     weights: str = "pretrained"
     """`pretrained` (timm's hub), `none` (random), or a local .safetensors or .pth file."""
@@ -55,14 +67,15 @@ class BackboneSpec(Spec):
 class TrialFields(Spec):
     """What every trial can vary, whatever its method."""
 
-    num_bits: PositiveInt = 64
-    """K, the length of a code."""
+    num_bits: Annotated[int, Field(ge=1, le=4096)] = 64
+    """K, the length of a code. The codes of all images are held in memory before they are
+    binarized: 4,096 bits are 16 KiB an image, more than the features that they stand for."""
     backbone: BackboneSpec = BackboneSpec()
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """`auto` is bf16 where the processor computes it natively."""
     protocol: ProtocolSpec = Paper()
     """Which images train the model, which are queries, and which are the database."""
-    images_per_class: PositiveInt | None = None
+    images_per_class: Count | None = None
     """Train on at most so many images of each class, drawn by seed; the database stays whole."""
     mean_center: Switch = "off"
     """Whether the database's mean is subtracted from the codes before they are binarized."""
@@ -77,15 +90,17 @@ class TrialFields(Spec):
 class TrainedTrial(TrialFields):
     """What a trial can vary that is learned by gradient descent."""
 
-    epochs: PositiveInt = 100
-    batch_size: Annotated[int, Field(ge=2)] = 32
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 100
+    """Each is a row of the store and a point of the curves in a report."""
+    batch_size: Annotated[int, Field(ge=2, le=65_536)] = 32
+    """Images of a step, all in memory at once: 65,536 of 224 px are 37 GiB."""
     tuning: TuningSpec = Adapters()
     """What is trained of the backbone."""
     optimizer: OptimizerSpec = Sgd()
     augmentation: Literal["trivial", "crop-flip-color", "none"] = "trivial"
     compile: Switch = "off"
     """torch.compile of the model: minutes at the start, for faster steps; rounding differs."""
-    validate_every: PositiveInt = 5
+    validate_every: Count = 5
     """Epochs between two evaluations on the validation split; protocol published-code tests as
     often."""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, PositiveInt
+from pydantic import Field
 
 from concepthash.spec.shortform import ShortForm
-from concepthash.spec_base import Spec
+from concepthash.spec_base import Spec, Width
+
+Blocks = Annotated[int, Field(ge=1, le=1000)]
+"""Of a backbone; that it has so many is checked when it is built."""
 
 
 class _Tuning(Spec):
@@ -23,11 +26,11 @@ class Adapters(_Tuning):
     """Bottleneck adapters beside the blocks of a frozen backbone, as in the paper."""
 
     name: Literal["adapters"] = "adapters"
-    width: PositiveInt = 384
+    width: Width = 384
     """Width of an adapter's bottleneck."""
     sites: Literal["both", "attention", "mlp"] = "both"
     """After which part of a block an adapter stands."""
-    blocks: PositiveInt | None = None
+    blocks: Blocks | None = None
     """How many of the last blocks have adapters; null means all."""
 
     def backbone_settings(self) -> dict[str, Any]:
@@ -48,7 +51,7 @@ class LastBlocks(_Tuning):
     """The last blocks of the backbone; those before them stay frozen."""
 
     name: Literal["last-blocks"] = "last-blocks"
-    blocks: PositiveInt = 1
+    blocks: Blocks = 1
     """How many."""
 
     def backbone_settings(self) -> dict[str, Any]:

@@ -35,6 +35,9 @@ TRIAL_FIELDS = tuple(
 """Every field that a table may vary, dotted, of all methods."""
 
 
+SCHEMA_COMMAND = "`concepthash-study schema`"
+"""What lists every key of a study, with its meaning."""
+
 PARTS = frozenset(name.rpartition(".")[0] for name in TRIAL_FIELDS) - {""}
 """The fields that have fields of their own."""
 

@@ -6,6 +6,10 @@ describe.py   the plan with its state, as text and as JSON
 run.py        `run_study`: trains what is missing
 driver.py     what happens at each of Tune's events
 progress.py   draws the state while a study runs
+pace.py       how fast trials are, and which have fallen silent
+ray_session.py  starts a private Ray or joins a cluster
+cluster.py    whether a cluster answers and can train our trials
+leftovers.py  what trials need of the storage, and removal of the rest
 search.py     proposes the trials of a search
 trainable.py  one trial inside a worker
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from concepthash.plan import Plan
-from concepthash.study.state import StudyState
+from concepthash.study.state import METRIC, SearchState, StudyState, TrialState
 
 _MARKS = {"finished": "*", "failed": "!", "running": ">", "interrupted": "~", "pruned": "~"}
 _LEGEND = {"*": "trained", "!": "failed", ">": "running", "~": "not finished"}
+_SHOWN = 5
+"""Trials of a search that are listed."""
 
 
 def describe(plan: Plan, state: StudyState) -> dict[str, Any]:
-    """Tables with their cells, the trials of all cells with their status, and what is left."""
+    """Tables with their cells, all trials with status and configuration, and what is left."""
     tables = []
     for planned in plan.tables:
         table = planned.table
@@ -33,20 +38,31 @@ def describe(plan: Plan, state: StudyState) -> dict[str, Any]:
         if (search := state.searches.get(table.name)) is not None:
             described["metric"] = search.table.metric
             described["search"] = search.table.search.model_dump(mode="json")
+            described["trials"] = [known.trial.digest for known in _sampled(state, table.name)]
             described["trials_left"] = search.left
         tables.append(described)
     trials = [
         {
             "digest": digest,
-            "seed": trial.seed,
-            "label": state.trials[digest].label,
-            "status": state.trials[digest].status,
-            "done": state.trials[digest].status == "finished",
+            "seed": known.trial.seed,
+            "label": known.label,
+            "status": known.status,
+            "done": known.status == "finished",
+            "metrics": known.metrics,
+            "configuration": known.trial.parameters(),
         }
-        for digest, trial in plan.trials.items()
+        for digest, known in state.trials.items()
     ]
     left = {"trials": state.counts.left, "epochs": state.epochs_left}
     return {"study": plan.study.name, "tables": tables, "trials": trials, "left": left}
+
+
+def size_in_words(plan: Plan) -> str:
+    """`45 trials`; of searches how many they sample: `45 trials, 16 trials of search weights`."""
+    parts = [f"{len(plan.trials)} trials"] if plan.trials else []
+    return ", ".join(
+        [*parts, *(f"{t.search.trials} trials of search {t.name}" for t in plan.searches)]
+    )
 
 
 def as_text(plan: Plan, state: StudyState) -> str:
@@ -56,8 +72,7 @@ def as_text(plan: Plan, state: StudyState) -> str:
     for planned in plan.tables:
         name = planned.table.name
         if (search := state.searches.get(name)) is not None:
-            lines += ["", f"search {name}: {search.left} of {search.own} trials to train, over"]
-            lines += [f"  {field}" for field in search.table.search.space]
+            lines += ["", *_search_lines(search, _sampled(state, name))]
             continue
         lines += ["", f"table {name} ({', '.join(planned.metrics)})"]
         width = max(len(f"{cell.row} | {cell.column}") for cell in planned.cells)
@@ -78,6 +93,28 @@ def as_text(plan: Plan, state: StudyState) -> str:
             f" {seconds:.2g} s an epoch as in the trials that are trained"
         )
     return "\n".join(lines)
+
+
+def _sampled(state: StudyState, table: str) -> list[TrialState]:
+    """The trials that a search sampled, best first; those without a value last."""
+    mine = [known for known in state.trials.values() if known.table == table]
+    return sorted(mine, key=lambda known: -known.metrics.get(METRIC, -math.inf))
+
+
+def _search_lines(search: SearchState, sampled: Sequence[TrialState]) -> Iterator[str]:
+    statuses = Counter(known.status for known in sampled)
+    words = {"trained": statuses["finished"], "pruned": statuses["pruned"]}
+    words |= {word: statuses[word] for word in ("running", "failed") if statuses[word]}
+    counts = ", ".join(f"{count} {word}" for word, count in words.items())
+    settings = search.table.search
+    counts = f"{counts}, {search.left} left"
+    yield f"search {search.table.name}: {settings.trials} trials ({counts}), over"
+    yield from (f"  {field}" for field in settings.space)
+    trained = [known for known in sampled if known.status == "finished"]
+    if trained:
+        yield f"  its best by {METRIC}:"
+    for known in trained[:_SHOWN]:
+        yield f"    {known.metrics.get(METRIC, math.nan):.4f}  {known.trial.digest}  {known.label}"
 
 
 def duration(seconds: float) -> str:

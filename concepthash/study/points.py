@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import chain, islice, product
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +23,8 @@ Space = Mapping[str, Dimension]
 
 _ENUMERATED = 1000
 """A space of more combinations is not listed."""
+_COMBINATIONS = 4096
+"""So many combinations are looked through for points that cover a space."""
 
 
 class Point(NamedTuple):
@@ -39,7 +41,7 @@ def point_at(baseline: Trial, values: Values) -> Point | None:
         spec = changed(baseline.spec, values)
     except ValidationError:
         return None
-    return Point(values, Trial(dataset=baseline.dataset, spec=spec, seed=baseline.seed))
+    return Point(values, baseline.with_spec(spec))
 
 
 def every_point(baseline: Trial, space: Space) -> dict[str, Point] | None:
@@ -52,6 +54,25 @@ def every_point(baseline: Trial, space: Space) -> dict[str, Point] | None:
     for values in product(*choices):
         if (point := point_at(baseline, dict(zip(space, values, strict=True)))) is not None:
             points.setdefault(point.trial.digest, point)
+    return points
+
+
+def covering_points(baseline: Trial, space: Space) -> list[Point]:
+    """Points in which each choice, and each end of a range, occurs at least once if it can."""
+    choices = [dimension.choices or (dimension.low, dimension.high) for dimension in space.values()]
+    wanted = {(name, repr(v)) for name, values in zip(space, choices, strict=True) for v in values}
+    # The first values of all, then the second ones, ...: most values can be had together.
+    together = ([c[i % len(c)] for c in choices] for i in range(max(map(len, choices))))
+    points = []
+    for values in chain(together, islice(product(*choices), _COMBINATIONS)):
+        if (point := point_at(baseline, dict(zip(space, values, strict=True)))) is None:
+            continue
+        new = {(name, repr(value)) for name, value in point.values.items()} & wanted
+        if new:
+            wanted -= new
+            points.append(point)
+        if not wanted:
+            break
     return points
 
 

@@ -12,10 +12,12 @@ from typing import Literal, NamedTuple
 
 from concepthash.plan import Plan, Trial
 from concepthash.spec import SearchTable, label_of
+from concepthash.study.pace import Pace
 from concepthash.study.points import (
     Point,
     Values,
     contains,
+    covering_points,
     every_point,
     point_at,
     point_of,
@@ -44,9 +46,14 @@ class TrialState:
     """Why it failed."""
 
     @property
+    def title(self) -> str:
+        """Label and seed."""
+        return f"{self.label}, seed {self.trial.seed}"
+
+    @property
     def name(self) -> str:
         """What people read: label, seed and digest."""
-        return f"{self.label}, seed {self.trial.seed} ({self.trial.digest})"
+        return f"{self.title} ({self.trial.digest})"
 
     @property
     def epochs(self) -> int:
@@ -92,34 +99,39 @@ class StudyState:
     cells: Mapping[str, Trial]
     trials: dict[str, TrialState]
     searches: dict[str, SearchState]
-    started_at: float | None = None
-    """When the first trial of this run started; seconds of any clock that does not go back."""
+    pace: Pace = field(default_factory=Pace)
+    """Of this run."""
     epochs_trained: int = 0
     """In this run, by all trials."""
 
     # --- events of a run ---
 
     def started(self, trial: Trial, at: float, table: str | None = None, label: str = "") -> None:
-        """A worker trains the trial. `table` and `label` are those of a sampled one."""
-        if self.started_at is None:
-            self.started_at = at
+        """A worker trains the trial. `table` and `label` are those of a sampled one.
+
+        `at` is in seconds of any clock that does not go back. Called again when another worker
+        goes on with the trial.
+        """
+        self.pace.started(trial.digest, at)
         known = self.trials.setdefault(trial.digest, TrialState(trial, label, table=table))
         if known.status != "running" and table is not None:
             self.searches[table].left -= 1
         known.status = "running"
 
-    def reported(self, digest: str, metrics: Mapping[str, float]) -> None:
+    def reported(self, digest: str, metrics: Mapping[str, float], at: float) -> None:
         """A running trial reported an epoch, `metrics["epoch"]`."""
         known = self.trials[digest]
         known.epoch = int(metrics["epoch"])
         known.metrics |= metrics
         self.epochs_trained += 1
+        self.pace.reported(digest, at)
 
     def ended(
         self, digest: str, status: Literal["finished", "pruned", "failed"], reason: str = ""
     ) -> None:
         """A running trial ended; `reason` says why it failed."""
         self.trials[digest].status, self.trials[digest].reason = status, reason
+        self.pace.ended(digest)
 
     def exhausted(self, search: str) -> None:
         """A search has no other point to propose: it ends with fewer trials than it wanted."""
@@ -137,6 +149,17 @@ class StudyState:
         """The trials of cells that are not finished and that nobody trains."""
         done = ("finished", "running")
         return [t for digest, t in self.cells.items() if self.trials[digest].status not in done]
+
+    @property
+    def trials_to_check(self) -> list[Trial]:
+        """Those of cells that are left, and of searches enough that each value occurs in one."""
+        searched = [
+            point.trial
+            for search in self.searches.values()
+            if search.left
+            for point in covering_points(search.baseline, search.table.search.space)
+        ]
+        return self.cells_to_train + searched
 
     @property
     def cells_ended(self) -> bool:
@@ -172,7 +195,7 @@ class StudyState:
         What failed in this run is not trained again in it.
         """
         waiting = [self.trials[trial.digest] for trial in self.cells_to_train]
-        if self.started_at is not None:
+        if self.pace.began:
             waiting = [known for known in waiting if known.status != "failed"]
         begun = sum(known.epochs - known.epoch for known in waiting + self.running)
         return begun + sum(s.left * s.baseline.spec.epochs for s in self.searches.values())
@@ -188,17 +211,23 @@ class StudyState:
         return seconds / epochs if epochs else None
 
     def seconds_left(self, at: float) -> float | None:
-        """At the speed of this run so far; None before its first epoch."""
-        if self.started_at is None or not self.epochs_trained:
-            return None
-        return (at - self.started_at) / self.epochs_trained * self.epochs_left
+        """At the speed of this run's last epochs; None before its first, and while none runs."""
+        longest = max((known.epochs - known.epoch for known in self.running), default=0)
+        return self.pace.seconds_left(at, self.epochs_left, longest)
+
+    def silent(self, at: float) -> dict[str, float]:
+        """Running trials that nothing was heard of for unusually long, with the seconds."""
+        return self.pace.silent(at, self.usual_epoch)
+
+    @property
+    def usual_epoch(self) -> float | None:
+        """Seconds, of this run or else of the trials that were trained to the end."""
+        return self.pace.usual_epoch or self.seconds_an_epoch
 
 
 def state_of(plan: Plan, earlier: Mapping[str, Earlier]) -> StudyState:
     """The state as the store has it. Runs of another baseline or another space are left out."""
-    trials = {
-        digest: TrialState(trial, label) for digest, (trial, label) in _labelled(plan).items()
-    }
+    trials = {digest: TrialState(trial, label) for digest, (trial, label) in plan.labelled.items()}
     for digest, run in earlier.items():
         if digest not in trials and (found := _sampled(plan, digest, run)) is not None:
             trials[digest] = TrialState(found.trial, sampled_label(found.values))
@@ -251,19 +280,6 @@ def sampled_label(values: Values) -> str:
     return label_of(
         {n: float(f"{v:.4g}") if isinstance(v, float) else v for n, v in values.items()}
     )
-
-
-def _labelled(plan: Plan) -> dict[str, tuple[Trial, str]]:
-    """The trials of cells with the label of their first cell."""
-    labelled: dict[str, tuple[Trial, str]] = {}
-    for planned in plan.tables:
-        columns = {cell.column for cell in planned.cells}
-        for cell in planned.cells:
-            in_grid = cell.label == cell.row and len(columns) > 1
-            label = f"{cell.row}, {cell.column}" if in_grid else cell.label
-            for trial in cell.trials:
-                labelled.setdefault(trial.digest, (trial, label))
-    return labelled
 
 
 def _sampled(plan: Plan, digest: str, run: Earlier) -> Point | None:

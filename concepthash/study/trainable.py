@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from ray import tune
 
 from concepthash.plan import Trial
 from concepthash.spec import ResourcesSpec, changed
+from concepthash.study.leftovers import open_storage
 from concepthash.train.checkpoint import Checkpoints
 from concepthash.train.loop import train
+from concepthash.train.machine import computed_with
 
 TASK = "task"
 """The key of a Tune config that holds a TrialTask; its other keys are what a search sampled."""
@@ -24,6 +27,8 @@ class TrialTask(BaseModel):
     """What a worker needs to train a trial."""
 
     trial: Trial
+    data: str
+    """Fingerprint of the images that the study is trained on."""
     storage: str
     """Folder or URI that checkpoints go to."""
     resume: str | None = None
@@ -34,12 +39,19 @@ class TrialTask(BaseModel):
 
     @classmethod
     def of(
-        cls, trial: Trial, resources: ResourcesSpec, storage: str, resume: str | None = None
+        cls,
+        trial: Trial,
+        resources: ResourcesSpec,
+        *,
+        data: str,
+        storage: str,
+        resume: str | None = None,
     ) -> TrialTask:
         threads = max(1, int(resources.cpu))
         on_gpu = resources.gpu > 0
         return cls(
             trial=trial,
+            data=data,
             storage=storage,
             resume=resume,
             device="cuda" if on_gpu else "cpu",
@@ -56,9 +68,7 @@ def task_of(config: dict[str, Any]) -> TrialTask:
     task = TrialTask.model_validate_json(config[TASK])
     if not (values := sampled(config)):
         return task
-    trial = task.trial
-    spec = changed(trial.spec, values)
-    trial = Trial(dataset=trial.dataset, spec=spec, seed=trial.seed)
+    trial = task.trial.with_spec(changed(task.trial.spec, values))
     return task.model_copy(update={"trial": trial})
 
 
@@ -69,6 +79,10 @@ def sampled(config: dict[str, Any]) -> dict[str, Any]:
 
 FAILURE = "failure"
 """The key of a report that says why the trial itself failed."""
+COMPUTED = "computed"
+"""The key of a report that says in which precision and on which processor it was computed."""
+_FOLDER = "concepthash-"
+"""How the name of a worker's temporary folder begins."""
 
 
 def run_trial(config: dict[str, Any]) -> None:
@@ -79,17 +93,32 @@ def run_trial(config: dict[str, Any]) -> None:
     """
     task = task_of(config)
     torch.set_num_threads(task.threads)
-    with tempfile.TemporaryDirectory(prefix="concepthash-") as name:
+    # Tune gives each trial a working directory in Ray's session folder. A worker that was killed
+    # may have left its folder there.
+    for left in Path().glob(f"{_FOLDER}*"):
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_FOLDER, dir=Path().absolute()) as name:
         folder = Path(name)
         if (start := tune.get_checkpoint() or _earlier_checkpoint(task)) is not None:
             start.to_directory(folder)
 
+        computed = computed_with(task.trial.spec.precision, task.device)
+
         def report(metrics: dict[str, float]) -> None:
-            tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report(
+                metrics | {COMPUTED: computed}, checkpoint=tune.Checkpoint.from_directory(folder)
+            )
 
         checkpoints = Checkpoints(folder, task.trial.digest)
         try:
-            train(task.trial, report, checkpoints, device=task.device, workers=task.workers)
+            train(
+                task.trial,
+                report,
+                checkpoints,
+                device=task.device,
+                workers=task.workers,
+                data=task.data,
+            )
         except Exception as error:
             tune.report({FAILURE: in_one_line(error)})
 
@@ -102,13 +131,6 @@ def in_one_line(error: BaseException) -> str:
 def _earlier_checkpoint(task: TrialTask) -> tune.Checkpoint | None:
     if task.resume is None:
         return None
-    filesystem = filesystem_of(task.storage)
+    filesystem, _ = open_storage(task.storage)
     found = filesystem.get_file_info(task.resume).type == pyarrow.fs.FileType.Directory
     return tune.Checkpoint(task.resume, filesystem=filesystem) if found else None
-
-
-def filesystem_of(storage: str) -> pyarrow.fs.FileSystem:
-    """The file system of a storage folder or URI."""
-    if "://" in storage:
-        return pyarrow.fs.FileSystem.from_uri(storage)[0]
-    return pyarrow.fs.LocalFileSystem()

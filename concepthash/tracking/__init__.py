@@ -2,6 +2,11 @@
 
 runs.py       what the store says of a trial, as plain data
 store.py      where runs are kept
+uri.py        which file a URI names, and how it is shown without its password
+check.py      whether a store can be used
+database.py   reads an SQLite store without MLflow
+source.py     by which arguments a study was run
+versions.py   which code it was run with
 recorder.py   writes a study and its trials
 earlier.py    reads what earlier runs of a study left
 frame.py      reads a study into polars frames
@@ -19,5 +24,7 @@ import os
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-for _noisy in ("mlflow.store.db", "alembic"):
-    logging.getLogger(_noisy).setLevel(logging.WARNING)
+logging.getLogger("alembic").setLevel(logging.WARNING)
+# Whoever uses the store says in one line that it failed.
+for _noisy in ("mlflow.store.db", "urllib3.connectionpool"):
+    logging.getLogger(_noisy).setLevel(logging.CRITICAL)

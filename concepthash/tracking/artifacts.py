@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from concepthash.errors import InputError
+from concepthash.tracking.runs import Run
 from concepthash.tracking.store import Store
 
 
@@ -20,7 +20,7 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
     found = _trials(store, run)
     if not found:
         raise InputError(
-            f"{run}: no finished trial of {store.uri} has this digest or run id; `plan` lists the"
+            f"{run}: no finished trial of {store} has this digest or run id; `plan` lists the"
             " digests"
         )
     if len(found) > 1:
@@ -28,7 +28,7 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
             f"{study} {r.data.tags['digest']} run {r.info.run_id}" for study, r in found[:5]
         )
         raise InputError(
-            f"{run}: {len(found)} finished trials of {store.uri} have this digest or run id"
+            f"{run}: {len(found)} finished trials of {store} have this digest or run id"
             f" ({names}); give one's run id"
         )
     ((study, trial),) = found
@@ -48,14 +48,11 @@ def fetch_codes(store: Store, run: str, folder: Path) -> tuple[Path, dict[str, s
 
 
 def _trials(store: Store, run: str) -> list[tuple[str, Run]]:
-    if not store.exists:
-        return []
     return [
         (experiment.name, trial)
-        for experiment in store.client.search_experiments()
-        for trial in store.runs(
-            experiment.experiment_id, "tags.kind = 'trial' and attributes.status = 'FINISHED'"
-        )
-        if "digest" in trial.data.tags
+        for experiment in store.experiments()
+        for trial in store.runs(experiment.experiment_id, "trial")
+        if trial.info.status == "FINISHED"
+        and "digest" in trial.data.tags
         and (trial.info.run_id == run or trial.data.tags["digest"].startswith(run))
     ]

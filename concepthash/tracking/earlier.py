@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import socket
 import time
+from typing import Any
 
 import psutil
-from mlflow.entities import Run
 
-from concepthash.tracking.runs import Earlier, Status
+from concepthash.tracking.runs import Earlier, Run, Status
 from concepthash.tracking.store import Store
 
+SEGMENT = "segment."
+"""Begins the tags of a trial that say where each stretch of its training came from."""
 HEARTBEAT_S = 15
 """How often a driver says that it is alive."""
 _SILENT_S = 90
@@ -36,7 +38,7 @@ def earlier_trials(store: Store, study: str) -> dict[str, Earlier]:
         return {}
     parent = study_run(store, experiment.experiment_id)
     alive = parent is not None and driver_is_alive(parent)
-    runs = store.runs(experiment.experiment_id, "tags.kind = 'trial'")
+    runs = store.runs(experiment.experiment_id, "trial")
     return {
         run.data.tags["digest"]: _earlier(run, driver_alive=alive)
         for run in reversed(runs)  # the newest of a digest counts
@@ -55,7 +57,15 @@ def _earlier(run: Run, *, driver_alive: bool) -> Earlier:
         tags.get("table"),
         json.loads(tags.get("sampled", "{}")),
         tags.get("data"),
+        segments_of(run),
     )
+
+
+def segments_of(run: Run) -> tuple[dict[str, Any], ...]:
+    """Where each stretch of a trial's training came from, in order."""
+    tags = run.data.tags
+    numbers = sorted(int(tag.removeprefix(SEGMENT)) for tag in tags if tag.startswith(SEGMENT))
+    return tuple(json.loads(tags[f"{SEGMENT}{number}"]) for number in numbers)
 
 
 def status_of(run: Run, *, driver_alive: bool) -> Status:
@@ -68,7 +78,7 @@ def status_of(run: Run, *, driver_alive: bool) -> Status:
 
 def study_run(store: Store, experiment_id: str) -> Run | None:
     """The run of the study itself, the parent of its trials; None if it was never started."""
-    found = store.runs(experiment_id, "tags.kind = 'study'")
+    found = store.runs(experiment_id, "study")
     return found[-1] if found else None
 
 

@@ -5,48 +5,52 @@ from __future__ import annotations
 import json
 import math
 import os
-import platform
 import socket
-import subprocess
 import time
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import psutil
 from mlflow.entities import Metric, Param, RunTag
 
-from concepthash import __version__
 from concepthash.errors import InputError
-from concepthash.plan import Trial
-from concepthash.spec import StudySpec
+from concepthash.plan import Plan, Trial
 from concepthash.tracking import study_file
-from concepthash.tracking.earlier import HEARTBEAT_S, driver_is_alive, earlier_trials, study_run
+from concepthash.tracking.earlier import (
+    HEARTBEAT_S,
+    SEGMENT,
+    driver_is_alive,
+    earlier_trials,
+    study_run,
+)
+from concepthash.tracking.source import Source, as_tags
 from concepthash.tracking.store import PARENT, Store
-
-PACKAGES = ("torch", "timm", "open_clip_torch", "ray", "optuna", "mlflow", "polars")
 
 
 class Recorder:
     """The runs of one study: a parent for the study, a child a trial."""
 
-    def __init__(self, store: Store, study: StudySpec, tags: Mapping[str, str]) -> None:
+    def __init__(self, store: Store, plan: Plan, tags: Mapping[str, str]) -> None:
         """`tags` go to the study's run and to each trial's: versions, commit, data."""
-        self.store, self.study = store, study
+        self.store, self.plan, self.study = store, plan, plan.study
         self.client = store.client
-        self.experiment_id = store.create_experiment(study.name)
+        self.experiment_id = store.create_experiment(self.study.name)
         self.common_tags = dict(tags)
         found = study_run(store, self.experiment_id)
         self.parent = str(found.info.run_id) if found else None
-        self.earlier = earlier_trials(store, study.name)
+        self.earlier = earlier_trials(store, self.study.name)
         self.runs: dict[str, str] = {}  # the open ones, by digest
+        self.segments: dict[str, list[dict[str, Any]]] = {}  # theirs
         self.last_heartbeat = 0.0
 
     # --- the study ---
 
-    def open(self) -> None:
-        """Claims the study for this process. Raises InputError if another process runs it."""
+    def open(self, source: Source | None = None) -> None:
+        """Claims the study for this process; `source` says by which arguments it was started.
+
+        Raises InputError if another process runs it.
+        """
         self._refuse_if_running()
         now = str(time.time())
         if self.parent is None:
@@ -57,7 +61,8 @@ class Recorder:
         owner = {"owner.host": socket.gethostname(), "owner.pid": str(os.getpid())}
         owner["owner.started"] = str(psutil.Process().create_time())
         self._tag(self.parent, owner | {"last_started": now, "heartbeat": now} | self.common_tags)
-        self.client.log_dict(self.parent, study_file.as_data(self.study), study_file.FILE)
+        self._tag(self.parent, as_tags(source) if source else {})
+        self.client.log_dict(self.parent, study_file.as_data(self.plan), study_file.FILE)
 
     def close(self, status: str) -> None:
         """Gives the study back; `status` is FINISHED, FAILED or KILLED.
@@ -98,11 +103,15 @@ class Recorder:
         `table` and `sampled` are given for a trial that a search proposed.
         """
         known = self.earlier.get(trial.digest)
+        provenance = {"device": device, "threads": str(threads), **self.common_tags}
         if known is not None and known.status == "failed":
             self.client.delete_run(known.run_id)  # into MLflow's trash: a new attempt replaces it
         elif known is not None:
             self.runs[trial.digest] = known.run_id
+            self.segments[trial.digest] = [dict(segment) for segment in known.segments]
             self.client.update_run(known.run_id, status="RUNNING")
+            self._tag(known.run_id, provenance)
+            self._add_segment(trial.digest, {"from_epoch": known.epoch, **provenance})
             return
         assert self.parent is not None
         tags = {
@@ -110,10 +119,8 @@ class Recorder:
             PARENT: self.parent,
             "digest": trial.digest,
             "seed": str(trial.seed),
-            "device": device,
-            "threads": str(threads),
             **({"table": table, "sampled": json.dumps(sampled)} if table else {}),
-            **self.common_tags,
+            **provenance,
         }
         run = self.client.create_run(
             self.experiment_id, tags=tags, run_name=f"{trial.digest} seed {trial.seed}"
@@ -121,11 +128,21 @@ class Recorder:
         self.runs[trial.digest] = run.info.run_id
         params = [Param(name, str(value)) for name, value in trial.parameters().items()]
         self.client.log_batch(run.info.run_id, params=params)
+        self.segments[trial.digest] = []
+        self._add_segment(trial.digest, {"from_epoch": 0, **provenance})
 
-    def log(self, digest: str, metrics: Mapping[str, float], checkpoint: str | None) -> None:
-        """The metrics of one epoch, which is their step."""
+    def log(
+        self,
+        digest: str,
+        metrics: Mapping[str, float],
+        checkpoint: str | None,
+        computed: Mapping[str, str],
+    ) -> None:
+        """The metrics of one epoch, which is their step; `computed` says in which precision and
+        on which processor."""
         now = int(time.time() * 1000)
         step = int(metrics["epoch"])
+        self._computed(digest, computed, step)
         logged = [
             Metric(name, value, now, step)
             for name, value in metrics.items()
@@ -153,6 +170,27 @@ class Recorder:
 
     # --- inside ---
 
+    def _add_segment(self, digest: str, segment: dict[str, Any]) -> None:
+        self.segments[digest].append(segment)
+        self._write_segment(digest)
+
+    def _write_segment(self, digest: str) -> None:
+        """The last one: its tag."""
+        number, segment = len(self.segments[digest]), self.segments[digest][-1]
+        self.client.set_tag(self.runs[digest], f"{SEGMENT}{number}", json.dumps(segment))
+
+    def _computed(self, digest: str, computed: Mapping[str, str], epoch: int) -> None:
+        """Says where an epoch was computed. A lost worker may go on on another processor."""
+        last = self.segments[digest][-1]
+        if all(last.get(name) == value for name, value in computed.items()):
+            return
+        self._tag(self.runs[digest], computed)
+        if any(name in last for name in computed):
+            self._add_segment(digest, last | {"from_epoch": epoch - 1} | dict(computed))
+        else:
+            last |= computed
+            self._write_segment(digest)
+
     def _end(self, digest: str, status: str) -> None:
         self.client.set_terminated(self.runs.pop(digest), status)
 
@@ -162,27 +200,10 @@ class Recorder:
     def _refuse_if_running(self) -> None:
         if self.parent is None:
             return
-        run = self.client.get_run(self.parent)
+        run = self.store.run(self.parent)
         if driver_is_alive(run):
             tags = run.data.tags
             raise InputError(
                 f"study {self.study.name} is being run by process {tags.get('owner.pid')} on"
                 f" {tags.get('owner.host')}; wait for it or end it first"
             )
-
-
-def versions(source: Path) -> dict[str, str]:
-    """Tags that say what code a run was made with; `source` is a file of the study."""
-    tags = {f"version.{name}": version(name) for name in PACKAGES}
-    tags |= {"version.concepthash-study": __version__, "version.python": platform.python_version()}
-    for folder in (Path(__file__).parent, source.parent):
-        git = ["git", "-C", str(folder)]
-        commit = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True)
-        if commit.returncode == 0:
-            changed = subprocess.run(
-                [*git, "status", "--porcelain"], capture_output=True, text=True
-            )
-            tags["mlflow.source.git.commit"] = commit.stdout.strip()
-            tags["git.dirty"] = str(bool(changed.stdout.strip())).lower()
-            break
-    return tags

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from concepthash.errors import InputError
+from concepthash.plan import Plan, make_plan
 from concepthash.spec import StudySpec
 
 FILE = "study.json"
@@ -20,13 +21,14 @@ _AGAIN = (
 )
 
 
-def as_data(study: StudySpec) -> dict[str, Any]:
-    """What study.json holds."""
-    return {"schema": SCHEMA, "study": study.model_dump(mode="json")}
+def as_data(plan: Plan) -> dict[str, Any]:
+    """What study.json holds: the study, and what the files that it names held."""
+    study = plan.study.model_dump(mode="json")
+    return {"schema": SCHEMA, "study": study, "contents": dict(plan.baseline.contents)}
 
 
-def parse(text: str, where: str) -> StudySpec:
-    """The study in the text of a study.json.
+def parse(text: str, where: str) -> Plan:
+    """The plan of the study in the text of a study.json.
 
     Raises InputError with one line, that starts with `where`, if it has another schema or cannot
     be read.
@@ -45,10 +47,11 @@ def parse(text: str, where: str) -> StudySpec:
             f" version, but this version reads schema {SCHEMA}; {_AGAIN}"
         )
     try:
-        return StudySpec.model_validate_json(json.dumps(data.get("study")))
+        study = StudySpec.model_validate_json(json.dumps(data.get("study")))
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "study"
         raise InputError(
             f"{where}: its {FILE} does not fit this version ({place}: {first['msg']}); {_AGAIN}"
         ) from error
+    return make_plan(study, data.get("contents", {}))

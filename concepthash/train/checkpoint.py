@@ -33,8 +33,17 @@ class Checkpoints:
     digest: str = ""
     """Of the trial; a checkpoint of any other is refused."""
 
-    def save(self, epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
-        """Keeps what training changed after `epoch` epochs: no frozen weight is written."""
+    def save(
+        self,
+        epoch: int,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer | None,
+        data: str = "",
+    ) -> None:
+        """Keeps what training changed after `epoch` epochs: no frozen weight is written.
+
+        `data` is the fingerprint of the images that it was trained on.
+        """
         optimizer_state: dict[str, Any] = (
             {"state": {}, "param_groups": []} if optimizer is None else optimizer.state_dict()
         )
@@ -47,6 +56,7 @@ class Checkpoints:
         save_tensors(self.folder / file, tensors)
         index = {
             "trial": self.digest,
+            "data": data,
             "epoch": epoch,
             "file": file,
             "param_groups": optimizer_state["param_groups"],
@@ -58,10 +68,13 @@ class Checkpoints:
             if old.name != file:
                 old.unlink()
 
-    def load(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> int:
+    def load(
+        self, model: nn.Module, optimizer: torch.optim.Optimizer | None, data: str = ""
+    ) -> int:
         """Puts the latest checkpoint into both; returns its epoch, 0 if there is none.
 
-        Raises InputError if it is that of another trial or model.
+        Raises InputError if it is that of another trial or model, or was trained on other images
+        than those of the fingerprint `data`.
         """
         path = self.folder / _INDEX
         if not path.exists():
@@ -72,6 +85,11 @@ class Checkpoints:
             raise InputError(
                 f"{path}: is a checkpoint of trial {trial}, not of {self.digest}; give another"
                 " folder, or remove this one"
+            )
+        if (trained_on := index.get("data")) != data:
+            raise InputError(
+                f"{path}: was trained on other images (fingerprint {trained_on}, now {data}); put"
+                " them back, or remove this folder to train anew"
             )
         tensors = load_file(self.folder / index["file"])
         learned = {

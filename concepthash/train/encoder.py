@@ -29,6 +29,21 @@ class Encoded(NamedTuple):
     attention: Tensor | None
     """(B, M, N) each concept's attention over the patches, averaged over heads."""
 
+    def at(self, rows: Tensor) -> Encoded:
+        """Of the images at these rows (B,), in this order."""
+        attention = None if self.attention is None else self.attention[rows]
+        return Encoded(self.codes[rows], self.labels[rows], attention)
+
+
+def joined(some: Encoded, others: Encoded) -> Encoded:
+    """Of both, one after the other."""
+    attention = None
+    if some.attention is not None and others.attention is not None:
+        attention = torch.cat([some.attention, others.attention])
+    return Encoded(
+        torch.cat([some.codes, others.codes]), torch.cat([some.labels, others.labels]), attention
+    )
+
 
 @dataclass(frozen=True)
 class Encoder:
@@ -56,6 +71,15 @@ class Encoder:
     def crop(self) -> Transform:
         """From a decoded image (3, H, W) to the square (3, S, S) that is encoded."""
         return evaluation_transform(self.image_size)
+
+    @property
+    def batch_size(self) -> int:
+        """How many images are encoded at once in evaluation.
+
+        On a CPU, activations of more than 32 MB cost a seventh more: the allocator gives such
+        memory back after each layer, and the kernel clears it anew.
+        """
+        return 128 if self.device.startswith("cuda") else 64
 
     def forward(self, images: Tensor) -> Outputs:
         """uint8 or float images (B, 3, S, S) of values 0 to 255, on the encoder's device."""

@@ -22,7 +22,7 @@ from concepthash.evaluation.saved import (
 from concepthash.methods.bundle import read_bundle, write_bundle
 from concepthash.plan import Trial
 from concepthash.spec import TrainedTrial
-from concepthash.train.encoder import Encoded
+from concepthash.train.encoder import Encoded, joined
 from concepthash.train.setup import Setup, prepare
 
 NOISE = 0.05
@@ -37,33 +37,55 @@ def evaluate(setup: Setup, epoch: int, folder: Path) -> dict[str, float]:
     spec = setup.trial.spec
     last = epoch == spec.epochs
     due = last or (isinstance(spec, TrainedTrial) and epoch % spec.validate_every == 0)
+    tested = last or (due and spec.protocol.test_chooses_epoch)
+    encoder = EncodeOnce(setup)
+    # The database first: it often holds what validation needs, and so its codes are those that
+    # `codes_of_model` computes, whatever is validated.
+    saved = codes(setup, epoch, encoder) if tested else None
     metrics: dict[str, float] = {}
     if due and len(setup.split.validation):
-        metrics |= validate(setup, epoch)
-    if last or (due and spec.protocol.test_chooses_epoch):
-        metrics |= test(setup, epoch, folder)
+        metrics |= validate(setup, epoch, encoder)
+    if saved is not None:
+        metrics |= test(setup, saved, folder)
     return metrics
 
 
-def validate(setup: Setup, epoch: int) -> dict[str, float]:
+class EncodeOnce:
+    """What the model makes of images, each encoded when it is first asked for."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.rows = np.full(len(setup.images.labels), -1)
+        self.encoded: Encoded | None = None
+
+    def __call__(self, indices: np.ndarray) -> Encoded:
+        new = indices[self.rows[indices] < 0]
+        if len(new):
+            before, encoded = self.encoded, encode(self.setup, new)
+            self.rows[new] = np.arange(len(new)) + (0 if before is None else len(before.labels))
+            self.encoded = encoded if before is None else joined(before, encoded)
+        assert self.encoded is not None
+        return self.encoded.at(torch.from_numpy(self.rows[indices]))
+
+
+def validate(setup: Setup, epoch: int, encoder: EncodeOnce) -> dict[str, float]:
     """`val/...`: the validation split searches the images that train the model."""
     split = setup.split
-    queries, database = encode(setup, split.validation), encode(setup, split.training)
+    queries, database = encoder(split.validation), encoder(split.training)
     saved = _saved(setup, epoch, queries, split.validation, database, split.training)
     return reported(saved.as_evaluated(), "val")
 
 
-def test(setup: Setup, epoch: int, folder: Path) -> dict[str, float]:
-    """`test/...` of the test queries; codes and model are left in `folder`.
+def test(setup: Setup, saved: SavedCodes, folder: Path) -> dict[str, float]:
+    """`test/...` of the codes of an epoch; these and the model are left in `folder`.
 
     Protocol published-code keeps those of the best epoch so far, and reports its numbers.
     """
-    saved = codes(setup, epoch)
     path = folder / "codes.safetensors"
     if setup.trial.spec.protocol.test_chooses_epoch and path.exists():
         before = read_codes(path)
         best = hamming_map(before.as_evaluated()) >= hamming_map(saved.as_evaluated())
-        if before.epoch != epoch and best:
+        if before.epoch != saved.epoch and best:
             return reported(before.as_evaluated(), "test")
     write_codes(path, saved)
     hub_weights = setup.trial.spec.backbone.weights == "pretrained"
@@ -76,13 +98,14 @@ def codes_of_model(path: Path, trial: Trial, *, device: str) -> SavedCodes:
 
     Raises InputError if `path` holds no model or the data cannot be used.
     """
-    return codes(prepare(trial, device, workers=0, bundle=read_bundle(path)), epoch=0)
+    setup = prepare(trial, device, workers=0, bundle=read_bundle(path))
+    return codes(setup, 0, EncodeOnce(setup))
 
 
-def codes(setup: Setup, epoch: int) -> SavedCodes:
+def codes(setup: Setup, epoch: int, encoder: EncodeOnce) -> SavedCodes:
     """Codes of the test queries and the database, and what is known of concepts and parts."""
     split, images = setup.split, setup.images
-    queries, database = encode(setup, split.queries), encode(setup, split.database)
+    queries, database = encoder(split.queries), encoder(split.database)
     saved = _saved(setup, epoch, queries, split.queries, database, split.database)
     if saved.concepts is None:
         return saved
@@ -105,6 +128,7 @@ def encode(setup: Setup, indices: np.ndarray, *, noise: float = 0.0) -> Encoded:
         setup.images.labels,
         indices,
         encoder.crop,
+        batch_size=encoder.batch_size,
         workers=setup.workers,
         pin_memory=encoder.device.startswith("cuda"),
     )

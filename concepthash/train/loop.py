@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import platform
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from concepthash.data.loader import Batch as ImageBatch
 from concepthash.data.loader import evaluation_batches, steps_per_epoch, training_batches
 from concepthash.data.transforms import training_transform
-from concepthash.errors import TrainingError
+from concepthash.errors import InputError, TrainingError
 from concepthash.methods.base import Batch, FittedMethod, Progress, TrainedMethod
 from concepthash.plan import Trial
 from concepthash.spec import TrainedTrial
@@ -44,6 +45,7 @@ def train(
     *,
     device: str = "cpu",
     workers: int = 0,
+    data: str | None = None,
 ) -> None:
     """Trains `trial`, going on from its latest checkpoint if it has one.
 
@@ -52,19 +54,28 @@ def train(
     tests every few epochs and reports the best so far). After each epoch a checkpoint is saved
     first; with the last one `codes.safetensors` and `model.safetensors` are left beside it. A
     trial that was complete already is evaluated and reported again. Raises InputError for input
-    that cannot be used, TrainingError when the loss or the codes are NaN or infinite.
+    that cannot be used, and if `data` is given and is not the fingerprint of the images, as a
+    machine that has others would see it; TrainingError when the loss or the codes are NaN or
+    infinite.
     """
     setup = prepare(trial, device, workers)
     model, epochs = setup.bundle.model, trial.spec.epochs
+    found = setup.images.fingerprint
+    if data not in (None, found):
+        raise InputError(
+            f"dataset.root: {setup.images.root} on {platform.node()} holds other images than the"
+            f" study was started with (fingerprint {found}, then {data}); every machine needs the"
+            " same"
+        )
     learner = make_learner(setup)
-    done = checkpoints.load(model, learner.optimizer)
+    done = checkpoints.load(model, learner.optimizer, found)
     learner.go_on_after(done)
     if done == epochs:  # it ended after its last checkpoint, perhaps before the report
         report({"epoch": float(done), **evaluate(setup, done, checkpoints.folder)})
     for epoch in range(done + 1, epochs + 1):
         metrics = {"epoch": float(epoch), **learner.epoch(epoch)}
         metrics |= evaluate(setup, epoch, checkpoints.folder)
-        checkpoints.save(epoch, model, learner.optimizer)
+        checkpoints.save(epoch, model, learner.optimizer, found)
         report(metrics)
 
 
@@ -165,6 +176,7 @@ def _in_order(setup: Setup) -> Iterator[ImageBatch]:
         setup.targets,
         setup.split.training,
         setup.encoder.crop,
+        batch_size=setup.encoder.batch_size,
         workers=setup.workers,
         pin_memory=setup.encoder.device.startswith("cuda"),
     )

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from concepthash.data.cache import Pixels, load_pixels
+from concepthash.data.file_digests import contents
 from concepthash.data.image_set import ImageSet
 from concepthash.data.readers import open_images
 from concepthash.data.split import Split, TrainingImages
@@ -56,6 +57,7 @@ def prepare(trial: Trial, device: str, workers: int, bundle: Bundle | None = Non
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("device cuda: this process sees no GPU; use cpu")
     spec = trial.spec
+    _check_contents(trial)
     images = open_images(trial.dataset)
     split = split_images(spec, images, trial.seed)
     bundle = bundle or build_model(trial, images.class_names, split)
@@ -64,6 +66,17 @@ def prepare(trial: Trial, device: str, workers: int, bundle: Bundle | None = Non
     if isinstance(spec, TrainedTrial) and spec.compile == "on":
         compile_model(bundle.model)
     return Setup(trial, images, pixels, split, bundle, encoder, workers)
+
+
+def _check_contents(trial: Trial) -> None:
+    """Raises InputError if a file does not hold what it held when the study was planned."""
+    for path, digits in contents(trial.files()).items():
+        planned = trial.contents.get(str(path), digits)
+        if digits != planned:
+            raise InputError(
+                f"{path}: is not the file that the study was started with (content {digits}, then"
+                f" {planned}); every machine needs the same, unchanged while the study runs"
+            )
 
 
 def split_images(spec: TrialSpec, images: ImageSet, seed: int) -> Split:

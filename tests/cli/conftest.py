@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from mlflow_stores import database, empty_database  # noqa: F401  fixtures
 
 from concepthash import cli
 

@@ -15,7 +15,7 @@ import typer
 from mlflow import MlflowClient
 from mlflow.entities import RunTag
 
-from concepthash import cli
+from concepthash import __version__, cli
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -23,8 +23,9 @@ COMMANDS = sorted(typer.main.get_command(cli.app).commands)
 
 
 def test_the_commands_are_these():
-    expected = ["evaluate", "import-checkpoint", "plan", "report", "run", "schema", "trial", "ui"]
-    assert expected == COMMANDS
+    on_studies = ["init", "plan", "run", "report", "schema", "ui"]
+    on_trials = ["trial", "show", "evaluate", "import-checkpoint"]
+    assert sorted([*on_studies, *on_trials]) == COMMANDS
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -52,6 +53,19 @@ def test_every_command_and_every_option_has_help(main, name):
 def test_help_names_every_command(main):
     shown = main("--help")
     assert all(re.search(rf"\b{name}\b", shown) for name in COMMANDS)
+
+
+def test_help_leads_from_a_folder_of_images_to_a_report(main):
+    shown, readme = main("--help"), README.read_text(encoding="utf-8")
+    path = ["init IMAGES", "plan study.yaml", "run study.yaml", "report study.yaml"]
+    for text in (shown, readme):
+        places = [text.index(f"concepthash-study {command} ") for command in path]
+        assert places == sorted(places)
+    assert readme.index(f"concepthash-study {path[-1]}") < readme.index("## ")
+
+
+def test_the_version_is_that_of_the_package(main):
+    assert main("--version").split() == ["concepthash-study", __version__]
 
 
 def test_the_console_script_is_this_command():

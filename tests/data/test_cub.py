@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -140,11 +141,11 @@ def test_parts_are_optional(root):
         ("parts/parts.txt", 2, "2", "parts/parts.txt:2: has 1 fields, not 2: <part id> <part>"),
         (
             "parts/part_locs.txt", 5, "3 1 left 6.0 1",
-            "parts/part_locs.txt:5: x is 'left', but must be a number of pixels",
+            "parts/part_locs.txt:5: x is 'left', but must be a number of pixels, at most 1,000,000",
         ),
         (
             "parts/part_locs.txt", 5, "3 1 5.0 nan 1",
-            "parts/part_locs.txt:5: y is 'nan', but must be a number of pixels",
+            "parts/part_locs.txt:5: y is 'nan', but must be a number of pixels, at most 1,000,000",
         ),
         (
             "parts/part_locs.txt", 8, "4 3 9.0 9.5 1",
@@ -188,6 +189,58 @@ def test_error_names_a_missing_or_empty_file(root, name):
     assert any(line.startswith(f"{name}: is empty; each line should be <") for line in errors(root))
     (root / name).unlink()
     assert f"{name}: no such file; the layout of CUB-200-2011 needs it" in errors(root)
+
+
+NEEDED = "the layout of CUB-200-2011 needs"
+# What stands in the place of a file, and what is said of it.
+NO_FILES = {
+    "/tmp": f"is no regular file; {NEEDED} one",
+    "/dev/zero": f"is no regular file; {NEEDED} one",
+    "pipe": f"is no regular file; {NEEDED} one",
+    "terabytes": "has 4,398,046,511,104 bytes; at most 1,000,000,000 are read",
+    "/nowhere": f"no such file; {NEEDED} it",
+    "loop": "cannot be read (Too many levels of symbolic links); make it readable",
+}
+
+
+@pytest.mark.parametrize("name", ["images.txt", "classes.txt", "parts/parts.txt"])
+def test_what_is_no_regular_file_is_refused_by_name(root, name):
+    os.mkfifo(root / "pipe")
+    (root / "terabytes").touch()
+    os.truncate(root / "terabytes", 2**42)  # a hole: it takes no room
+    (root / "loop").symlink_to("loop")
+    for target, said in NO_FILES.items():
+        (root / name).unlink()
+        (root / name).symlink_to(root / target)
+        assert f"{name}: {said}" in errors(root)
+
+
+def test_parts_in_the_place_of_a_folder_are_refused(root):
+    for file in (root / "parts").iterdir():
+        file.unlink()
+    (root / "parts").rmdir()
+    (root / "parts").write_text("1 back\n")
+    assert errors(root) == ["parts: is no folder; parts.txt and part_locs.txt lie in it"]
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text", "error"),
+    [
+        ("images.txt", 3, "3 a\0b.jpg", "a\\x00b.jpg: a path holds the control character '\\x00'"),
+        ("images.txt", 3, f"3 {'x' * 300}.jpg", "a name in a path has at most 255 bytes, but one"),
+        ("images.txt", 3, f"{'9' * 5000} a.jpg", "images.txt:3: image id is '999"),
+        ("classes.txt", 2, "2 002.A\x1bC_Tern", "the class name 'A\\x1bC Tern' holds the control"),
+        ("image_class_labels.txt", 3, f"3 {'9' * 5000}", "must be an id of classes.txt (1 to 2)"),
+        ("parts/part_locs.txt", 5, "3 1 1e300 6.0 1", "parts/part_locs.txt:5: x is '1e300'"),
+    ],
+)
+def test_names_and_numbers_that_no_file_or_picture_has_are_refused_in_a_line(
+    root, name, line, text, error
+):
+    rewrite(root, name, line, text)
+    lines = errors(root)
+    assert any(error in said for said in lines), lines
+    assert all(len(said) < 1000 and said.isprintable() for said in lines)
 
 
 def test_parts_need_both_files(root):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cProfile
+import pstats
 from itertools import chain
 
 import numpy as np
@@ -100,7 +102,11 @@ def test_batches_leave_the_global_generator_as_it_was(pixels, workers):
     torch.manual_seed(5)
     before = torch.get_rng_state()
     training(pixels, workers=workers)
-    list(evaluation_batches(pixels, LABELS, np.arange(COUNT), evaluation_transform(SIDE)))
+    list(
+        evaluation_batches(
+            pixels, LABELS, np.arange(COUNT), evaluation_transform(SIDE), batch_size=8
+        )
+    )
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -109,6 +115,13 @@ def test_batches_do_not_depend_on_the_global_generator(pixels):
     first = training(pixels)
     torch.rand(100)
     assert same(first, training(pixels))
+
+
+def test_an_image_that_is_not_augmented_costs_few_calls_of_python(pixels):
+    """torch.manual_seed alone is 2,000: it seeds every kind of device, and formats tracebacks."""
+    profile = cProfile.Profile()
+    list(profile.runcall(training, pixels, transform="none"))
+    assert pstats.Stats(profile).total_calls < 100 * COUNT
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,47 @@ def test_family_and_style_are_optional_and_other_columns_ignored(tmp_path):
     assert images.class_names == ("frog", "hen")
 
 
+def test_without_labels_classes_are_in_the_natural_order_of_their_names(tmp_path):
+    names = ["card 10", "card 2", "Ace", "älg", "card 2", "card 10", "Ace", "älg"]
+    lines = [f"{i}.png,{name},{'train' if i < 4 else 'query'}" for i, name in enumerate(names)]
+    root = folder_with(tmp_path, "path,class_name,split", *lines)
+    for i in range(8):
+        (root / f"{i}.png").touch()
+    images = manifest.read(root)
+    assert images.class_names == ("Ace", "card 2", "card 10", "älg")
+    assert images.labels.tolist() == [2, 1, 0, 3, 1, 2, 0, 3]
+
+
+def test_without_labels_the_images_are_the_same_set(tmp_path):
+    whole = manifest.read(folder_with(tmp_path, HEADER, *ROWS))
+    rows = []
+    for row in ROWS:
+        path, _, name, family, style, split = row.split(",")
+        rows.append(f"{path},{name},{family},{style},{split}")
+    without = manifest.read(folder_with(tmp_path, HEADER.replace("label,", ""), *rows))
+    assert without.fingerprint == whole.fingerprint
+
+
+def test_paths_may_have_spaces_accents_backslashes_and_lines_may_end_as_on_windows(tmp_path):
+    rows = [row.replace("images/hen/", "images\\Große Hühner\\") for row in ROWS]
+    root = folder_with(tmp_path)
+    (root / "images/hen").rename(root / "images/Große Hühner")
+    text = "\r\n".join([HEADER, *rows, ""])
+    (root / "manifest.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    images = manifest.read(root)
+    assert images.paths[2] == root / "images/Große Hühner/noto.png"
+    assert images.labels.tolist() == [0, 0, 1, 1]
+
+
+def test_an_absolute_path_may_lie_anywhere(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/hen.png").touch()
+    root = tmp_path / "set"
+    root.mkdir()
+    rows = [*ROWS[:3], f"{tmp_path}/elsewhere/hen.png,1,hen,bird,x,query"]
+    assert manifest.read(folder_with(root, HEADER, *rows)).paths[3].name == "hen.png"
+
+
 def test_a_quoted_name_may_hold_a_comma(tmp_path):
     rows = [row.replace(",hen,", ',"hen, red",') for row in ROWS]
     assert manifest.read(folder_with(tmp_path, HEADER, *rows)).class_names == ("frog", "hen, red")
@@ -113,6 +155,16 @@ def test_a_quoted_name_may_hold_a_comma(tmp_path):
             5, "images/hen/noto.png,1,hen,bird,noto,query",
             "manifest.csv:5: path images/hen/noto.png has an earlier line; "
             "each image may have one",
+        ),
+        (
+            5, "images/frog/../hen/./noto.png,1,hen,bird,noto,query",
+            "manifest.csv:5: path images/frog/../hen/./noto.png has an earlier line; "
+            "each image may have one",
+        ),
+        (
+            5, "..\\..\\etc\\passwd,1,hen,bird,noto,query",
+            "manifest.csv:5: path ../../etc/passwd leads out of the file's folder; give a path "
+            "below it, or an absolute one",
         ),
         (
             5, "images/hen/twemoji.png,1,rooster,bird,twemoji,query",
@@ -166,7 +218,7 @@ def test_error_names_a_missing_column_and_the_existing_ones(tmp_path):
 
 def test_error_names_a_file_without_images(tmp_path):
     assert errors(folder_with(tmp_path)) == [
-        "manifest.csv: is empty; the first line should be path,label,class_name,split"
+        "manifest.csv: is empty; the first line should be path,class_name,split"
     ]
     assert errors(folder_with(tmp_path, HEADER)) == [
         "manifest.csv: has no images below its first line; at least one is needed"
@@ -192,3 +244,39 @@ def test_error_names_a_missing_image(tmp_path):
     root = folder_with(tmp_path, HEADER, *ROWS)
     (root / "images/hen/noto.png").unlink()
     assert errors(root) == [f"images/hen/noto.png: no such file; {root} lists it as an image"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "terabytes", "endless", "broken link"])
+def test_what_is_no_regular_file_is_refused_by_name(tmp_path, kind):
+    file = folder_with(tmp_path, HEADER, *ROWS) / "manifest.csv"
+    file.unlink()
+    if kind == "folder":
+        file.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "terabytes":
+        file.touch()
+        os.truncate(file, 2**42)  # a hole: it takes no room
+    else:
+        file.symlink_to("/dev/zero" if kind == "endless" else "/nowhere")
+    (said,) = errors(tmp_path)
+    regular = "no such file" if kind == "broken link" else "is no regular file"
+    assert said.startswith(
+        f"manifest.csv: {'has 4,398,046,511,104 bytes' if kind == 'terabytes' else regular}; "
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        '"images/frog/\nnoto.png",0,frog,amphibian,noto,train',
+        f"{'x' * 300}.png,0,frog,amphibian,noto,train",
+        'images/frog/noto.png,0,"fr\nog",amphibian,noto,train',
+        'images/frog/noto.png,0,frog,"a\x1b[31m",noto,train',
+        f"images/frog/noto.png,{'9' * 5000},frog,amphibian,noto,train",
+    ],
+    ids=["path with a line break", "long path", "name", "family", "long number"],
+)
+def test_control_characters_and_long_values_are_refused_in_a_line(tmp_path, row):
+    lines = errors(folder_with(tmp_path, HEADER, row, *ROWS[1:]))
+    assert all(len(said) < 1000 and said.isprintable() for said in lines), lines

@@ -12,20 +12,29 @@ from pydantic import TypeAdapter
 
 from concepthash import paperbirds
 from concepthash.data.folders import cache_folder
-from concepthash.data.readers import Cub, Dataset, DatasetSpec, Manifest, Paperbirds, open_images
+from concepthash.data.readers import (
+    Cub,
+    Dataset,
+    DatasetSpec,
+    Folder,
+    Manifest,
+    Paperbirds,
+    open_images,
+)
 from concepthash.errors import InputError
 from concepthash.paperbirds import files
 
 BIRDS = Paperbirds(name="paperbirds", species=4, families=2, train_images=2, test_images=1, size=32)
 CUB = Cub(name="cub", root=Path("CUB_200_2011"))
 EMOJI = Manifest(name="manifest", root=Path("emoji"), title="Emoji")
+CARDS = Folder(name="folder", root=Path("cards"), title="Cards")
 
 
 def with_(dataset: Dataset, **changes: object) -> Dataset:
     return dataset.model_copy(update=changes)
 
 
-@pytest.mark.parametrize("dataset", [BIRDS, CUB, EMOJI])
+@pytest.mark.parametrize("dataset", [BIRDS, CUB, EMOJI, CARDS])
 def test_name_in_a_study_file_selects_the_data_set(dataset):
     assert TypeAdapter(DatasetSpec).validate_python(dataset.model_dump()) == dataset
 
@@ -41,6 +50,11 @@ def test_name_in_a_study_file_selects_the_data_set(dataset):
         ),
         (CUB, "CUB-200-2011", "CUB-200-2011"),
         (EMOJI, "Emoji", "Emoji"),
+        (
+            CARDS,
+            "Cards",
+            "Cards (queries: a folder of its own, or else 30% of each class, drawn with seed 0)",
+        ),
     ],
 )
 def test_title_and_description_name_the_data_set_but_not_its_folder(dataset, title, words):
@@ -53,9 +67,10 @@ def test_paperbirds_needs_no_files_and_others_need_their_root():
     assert BIRDS.needs() == []
     assert CUB.needs() == [CUB.root]
     assert EMOJI.needs() == [EMOJI.root]
+    assert CARDS.needs() == [CARDS.root]
 
 
-@pytest.mark.parametrize("dataset", [CUB, EMOJI])
+@pytest.mark.parametrize("dataset", [CUB, EMOJI, CARDS])
 def test_error_names_a_root_that_does_not_exist(dataset, tmp_path):
     root = tmp_path / "nowhere"
     with pytest.raises(InputError) as caught:

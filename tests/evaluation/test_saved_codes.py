@@ -117,6 +117,48 @@ def test_a_file_of_another_format_is_refused_with_both_numbers(path, found):
     assert line.startswith(f"{path}: is of format {found or 1}, but this version reads format 2")
 
 
+# What stands in the place of a fact of the metadata, and what is said of it.
+BROKEN_FACTS = [
+    ("class_names", "abcd", "class_names: input should be a valid array"),
+    ("class_names", [["owl"]] * C, "class_names.0: input should be a valid string"),
+    ("class_names", ["owl\n"] * C, "class_names.0: value error, holds the control character"),
+    ("part_names", [1, 2], "part_names.0: input should be a valid string"),
+    ("image_size", 0, "image_size: input should be greater than or equal to 1"),
+    ("image_size", 1e400, "image_size: input should be a valid integer"),
+    ("image_size", 10**30, "image_size: input should be less than or equal to 65536"),
+    ("epoch", -5, "epoch: input should be greater than or equal to 0"),
+    ("epoch", 10**400, "epoch: input should be less than or equal to 1000000"),
+    ("mean_center", "off", "mean_center: input should be a valid boolean"),
+]
+
+
+@pytest.mark.parametrize(("fact", "value", "said"), BROKEN_FACTS)
+def test_metadata_with_a_fact_that_cannot_be_is_refused_with_its_name(path, fact, value, said):
+    write_codes(path, random_saved())
+    with safe_open(path, framework="pt") as file:
+        facts = json.loads(file.metadata()["concepthash"])
+    save_file(load_file(path), path, {"concepthash": json.dumps(facts | {fact: value})})
+    with pytest.raises(InputError) as caught:
+        read_codes(path)
+    (line,) = caught.value.lines
+    assert line.startswith(f"{path}: holds no codes of a trial ({said}")
+
+
+def test_metadata_nested_without_end_are_refused(path):
+    write_codes(path, random_saved())
+    save_file(load_file(path), path, {"concepthash": "[" * 100_000})
+    with pytest.raises(InputError, match="its metadata is nested too deeply"):
+        read_codes(path)
+
+
+@pytest.mark.parametrize("share", [0.001, 0.5, 0.999])
+def test_codes_that_are_cut_off_are_refused(path, share):
+    write_codes(path, random_saved())
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(InputError, match="holds no codes of a trial"):
+        read_codes(path)
+
+
 NAN = torch.full((D, K), torch.nan)
 
 
@@ -142,6 +184,21 @@ NAN = torch.full((D, K), torch.nan)
         ({"database_labels": torch.full((D,), -1)}, "database_labels must be at least 0, but one"),
         ({"families": torch.full((C,), -2)}, "families must be at least -1, but one is -2"),
         ({"query_index": torch.zeros(Q)}, "query_index must be torch.int64, but is torch.float32"),
+        (
+            {"query_codes": torch.ones(Q, K).to(torch.float8_e4m3fn)},
+            "query_codes must be floating numbers, but is torch.float8_e4m3fn",
+        ),
+        (
+            {"query_codes": torch.ones(Q, 2**16), "database_codes": torch.ones(D, 2**16)},
+            "query_codes must have at most 65,535 bits, but have 65,536",
+        ),
+        (
+            {
+                "query_attention": torch.ones(Q, M, 15),
+                "query_noisy_attention": torch.ones(Q, M, 15),
+            },
+            "query_attention is over 15 patches, which are no square grid",
+        ),
         (
             {"database_codes": torch.ones(D, K).int()},
             "database_codes must be floating numbers, but is torch.int32",

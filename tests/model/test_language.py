@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import open_clip
 import pytest
@@ -75,6 +77,16 @@ def test_saved_weights_of_an_encoder_are_loaded(tmp_path, photos):
     with torch.no_grad():
         tokens = open_clip.get_tokenizer("paperbirds")(list(NAMES))
         torch.testing.assert_close(ours, encoder.encode_text(tokens, normalize=True))
+
+
+def test_open_clip_is_loaded_by_what_needs_a_text_encoder_alone():
+    code = (
+        "import sys, concepthash.model.vit; from concepthash.model.language import weights_digest;"
+        " assert len(weights_digest('paperbirds', 'v1')) == 64; print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "timm" in ran.stdout.split()
+    assert "open_clip" not in ran.stdout.split()
 
 
 def test_the_root_logger_keeps_its_level(photos):

@@ -9,13 +9,13 @@ import polars as pl
 
 from concepthash.plan import Plan
 from concepthash.report.cells import prepared
-from concepthash.report.kinds import KINDS, TableReport
+from concepthash.report.kinds import TableReport, table_report
 
 
 def tables_of(plan: Plan, trials: pl.DataFrame) -> list[TableReport]:
     """The reports of the plan's tables, from the frame of their runs."""
     frame = prepared(trials)
-    return [KINDS[planned.table.kind](plan, planned, frame) for planned in plan.tables]
+    return [table_report(plan, planned, frame) for planned in plan.tables]
 
 
 def run(digest: str, value: float | str, metric: str = "test/map", **more: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ VALUES = {("baseline", "baseline"): [0.5, 0.6, 0.7], ("no margin", "baseline"): 
 
 @pytest.fixture
 def figure_of(table_of):
-    return lambda: table_of(LOSSES, VALUES).figure
+    return lambda: table_of(LOSSES, VALUES).draw()
 
 
 def test_a_figure_has_the_same_bytes_each_time_it_is_drawn(figure_of) -> None:

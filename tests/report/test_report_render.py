@@ -10,8 +10,8 @@ import polars as pl
 import pytest
 from report_studies import BITS, CLAIMS, LOSSES, SEARCH, run
 
-from concepthash.report import Runs, write_report
 from concepthash.report.kinds import KINDS
+from concepthash.report.render import Runs, write_report
 from concepthash.spec import Table
 
 NASTY = r'<script>alert("x")</script> & 50% a_b #1 {c} $d$ ~ ^ \e | f → g × h ± `i` *j* 中 Δ: k'
@@ -158,6 +158,33 @@ def test_html_says_what_is_done_and_what_is_not(page: Page) -> None:
     assert {"failed", "missing"} <= set(page.cells)
     for told in ("4 failed, 1 running", "concepthash-study trial FILE --id", "run-" + "e" * 12):
         assert told in page.text
+
+
+def test_the_commands_name_the_study_and_the_best_trial_whatever_the_arguments_hold(
+    plan_of, trials_of, tmp_path: Path
+) -> None:
+    plan = plan_of(LOSSES, seeds=[0])
+    better = {("baseline", "baseline"): [0.5], ("no margin", "baseline"): [0.75]}
+    best = plan.tables[0].cell("no margin", "baseline").trials[0].digest
+    arguments = ["a b.yaml", "--set", "title=```</pre><b>"]
+    runs = Runs(trials_of(plan, better), pl.DataFrame())
+    page = Page(write_report(plan, runs, tmp_path, provenance={}, arguments=arguments))
+    run = "concepthash-study run 'a b.yaml' --set 'title=```</pre><b>'"
+    trial = run.replace(" run ", " trial ") + f" --id {best}"
+    assert f"{run}\n{trial}" in page.text
+    assert "FILE" not in page.text
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert f"or the best trial:\n\n````\n{run}\n{trial}\n````\n" in markdown
+
+
+def test_without_a_best_trial_and_a_known_file_the_commands_stand_for_them(
+    plan_of, tmp_path: Path
+) -> None:
+    plan = plan_of(LOSSES)
+    write_report(plan, Runs(pl.DataFrame(), pl.DataFrame()), tmp_path, provenance={})
+    markdown = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert "To repeat the whole study, or one trial, with FILE the study's YAML file:" in markdown
+    assert f"concepthash-study trial FILE --id {next(iter(plan.trials))}\n" in markdown
 
 
 @pytest.mark.parametrize("trials", [pl.DataFrame(), pl.DataFrame(schema={"digest": pl.String})])

@@ -120,7 +120,7 @@ loss.margin: {low: 0, high: 1, log: true} -> .loss.margin: a log range needs low
 epochs: {low: 0} -> .epochs: give choices: [...], or low: and high:
 tuning: {choices: [full], log: true} -> .tuning: give choices, or low and high, not both
 epochs: {lo: 0, high: 1} -> .epochs.lo: unknown key; did you mean low?
-tuning: [full] -> .tuning: must be a mapping, but got ["full"]
+tuning: [full] -> .tuning: must be {choices: [...]} or {low: ..., high: ...}, but got ["full"]
 epochs: {low: .nan, high: 1} -> .epochs.low: input should be a finite number, but got NaN
 tuning: {choices: [half]} -> .tuning: combination {'tuning': 'half'}: tuning.name: unknown tuning
 epochs: {low: 1.5, high: 2} -> .epochs: combination {'epochs': 1.5}: epochs: input should be a val

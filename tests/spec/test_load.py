@@ -78,15 +78,15 @@ EXPECTED = [
     "20: baseline.optimizer.lr: input should be a finite number, but got Infinity",
     "21: baseline.optimizer.momentum: unknown key here; it belongs to optimizer: sgd",
     "23: baseline.protocol.name: unknown protocol 'best'; choose paper,",
-    "24: seeds: seeds must differ, but got [0, 1, 0]",
+    "24: seeds: seeds must differ, but 0 is repeated",
     "26: tables[0].metric: no metric of a table; allowed: test/",
     "26: tables[0].name: missing; it has no default",
     "27: tables[0].rows.num_bit: no field of a trial; did you mean num_bits?",
     "29: tables[1].rows: labels must differ, but 'a' is repeated",
     "32: tables[2]: num_bits varies in the rows and in the columns; keep one",
-    "38: tables[3].search.space.optimizr.lr: no field of a trial; did you mean optimizer.lr?",
+    "38: tables[3].search.space.optimizr.lr: no field of a trial; did you mean optimizer.lr, ",
     '39: tables[3].search.space.batch_size.low: input should be a valid number, but got "few"',
-    "40: resources.cpu: input should be greater than 0, but got 0",
+    "40: resources.cpu: input should be greater than or equal to 0.01, but got 0",
 ]
 
 
@@ -190,7 +190,7 @@ def test_every_problem_of_a_claim_is_told_at_once_where_it_is_written(complaints
         '8: tables[0].claims[0].claim: string should have at least 1 character, but got "  "',
         "8: tables[0].claims[0].better: missing; it has no default",
         "9: tables[0].claims[0].beter: unknown key; did you mean better?",
-        "10: tables[0].claims[0].than.loss.margn: no field of a trial; did you mean loss.margin?",
+        "10: tables[0].claims[0].than.loss.margn: no field of a trial; did you mean loss.margin, ",
         "11: tables[0].claims[1].claim: missing; it has no default",
         "11: tables[0].claims[1].metric: no metric of a table",
         "12: tables[0].claims[1].better: must be a mapping, but got",

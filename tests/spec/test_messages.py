@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
+from concepthash.data.readers import DatasetSpec
+from concepthash.evaluation.catalogue import listed
 from concepthash.spec import changed
 
 # --- keys and types --------------------------------------------------------------------------
@@ -12,13 +16,19 @@ from concepthash.spec import changed
 UNKNOWN_KEYS = """
 resources.gpus=1 -> resources.gpus: unknown key; did you mean gpu?
 resources.x=1 -> resources.x: unknown key; allowed: cpu, gpu
+baseline.batchsize=1 -> baseline.batchsize: unknown key; did you mean batch_size?
+baseline.zzz=1 -> baseline.zzz: unknown key; `concepthash-study schema` lists
+baseline.lr=1 -> baseline.lr: unknown key; did you mean optimizer.lr?
+tables.0.rows={lr: [1]} -> tables[0].rows.lr: no field of a trial; did you mean optimizer.lr?
+tables.0.rows={width: [8]} -> tables[0].rows.width: no field of a trial; did you mean language
+tables.0.metric=mAP -> tables[0].metric: no metric of a table; did you mean test/map or val/map?
 tables.0.row=1 -> tables[0].row: unknown key; did you mean rows?
 dataset.roof=x -> dataset.roof: unknown key; did you mean root?
 baseline.loss.margn=1 -> baseline.loss.margn: unknown key; did you mean margin?
 dataset={name: cub, root: x, size: 3} -> dataset.size: unknown key here; only another dataset has it
 tables.0.rows={num_bit: [1]} -> tables[0].rows.num_bit: no field of a trial; did you mean num_bits?
 tables.0.rows=[{optim.lr: 1}] -> tables[0].rows[0].optim.lr: no field of a trial; did you mean opt
-tables.0.rows={seeds: [0]} -> tables[0].rows.seeds: no field of a trial; allowed: augmentation, ba
+tables.0.rows={seeds: [0]} -> tables[0].rows.seeds: no field of a trial; `concepthash-study
 """
 
 
@@ -45,11 +55,11 @@ baseline.epochs=null -> baseline.epochs: input should be a valid integer, but go
 baseline.epochs='3' -> baseline.epochs: input should be a valid integer, but got "3"
 baseline.loss=x -> baseline.loss: must be a mapping, but got "x"
 title=3 -> title: input should be a valid string, but got 3
-seeds=0 -> seeds: input should be a list, but got 0
+seeds=0 -> seeds: must be a list, e.g. [0, 1, 2], but got 0
 seeds=[] -> seeds: list should have at least 1 item, but got []
 seeds=[0, -1] -> seeds[1]: input should be greater than or equal to 0, but got -1
 seeds=[4294967296] -> seeds[0]: input should be less than 4294967296, but got 429
-tables=x -> tables: input should be a list, but got "x"
+tables=x -> tables: must be a list, but got "x"
 tables.0=x -> tables[0]: must be a mapping, but got "x"
 dataset={name: cub} -> dataset.root: missing; it has no default
 dataset={name: cub, root: 3} -> dataset.root: input should be a valid string, but got 3
@@ -123,9 +133,13 @@ def test_an_unknown_choice_is_told_the_choices(complaints, case):
 
 def test_a_data_set_is_one_of_those_there_are(complaints):
     (said,) = complaints("dataset.name=cubs")
-    assert said == "dataset.name: unknown dataset 'cubs'; choose paperbirds, cub or manifest"
+    kinds = get_args(get_args(DatasetSpec)[0])
+    names = [kind.model_fields["name"].default for kind in kinds]
+    assert said == f"dataset.name: unknown data set 'cubs'; choose {listed(names)}"
     (said,) = complaints("dataset={root: x}")
-    assert said == "dataset: name is missing; choose cub, manifest or paperbirds"
+    assert said == f"dataset: name is missing; choose {listed(sorted(names))}"
+    (said,) = complaints("dataset=cub")
+    assert said.startswith("dataset: must be {name: ...}, with the name aircraft, cars, cub, ")
 
 
 def test_a_method_without_tokens_offers_no_tuning_of_tokens(complaints):

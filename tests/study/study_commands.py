@@ -90,5 +90,9 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> str:
 
 def workers_of(ancestor: psutil.Process) -> list[psutil.Process]:
     """The processes below another one that train a trial for Ray Tune."""
-    below = ancestor.children(recursive=True)
-    return [process for process in below if "ray::ImplicitFunc" in " ".join(process.cmdline())]
+    return [
+        process
+        for process in ancestor.children(recursive=True)
+        if process.status() != psutil.STATUS_ZOMBIE
+        and "ray::ImplicitFunc" in " ".join(process.cmdline())
+    ]

@@ -14,6 +14,7 @@ from study_commands import Workplace, sets, wait_for_line, workers_of
 
 from concepthash.errors import InputError
 from concepthash.study.lock import study_lock
+from concepthash.study.points import point_at
 from concepthash.study.run import Outcome, run_study
 from concepthash.study.state import state_of
 from concepthash.tracking.frame import read_study
@@ -26,17 +27,25 @@ def test_a_study_of_two_cells_becomes_runs_and_a_report(workplace):
     assert "2 of 2 trials trained" in output
     assert "guided, seed 0" in output
     assert "Traceback" not in output
+    shown = output[output.index("\nGuidance\n") :].splitlines()
+    assert [line.split("  ")[1] for line in shown[3:5]] == ["guided", "free centers"]
+    assert "next: concepthash-study report small.yaml\n" in output
 
     trials = workplace.trials()
     assert trials["status"].to_list() == ["finished", "finished"]
     assert trials["test/map"].is_between(0, 1).all()
     assert set(trials["params/language.source"].to_list()) == {"open_clip", None}
-    assert (workplace.folder / "storage" / "small").is_dir()
+    # A trained trial keeps its model; its codes are in the store, and it goes on no more.
+    kept = [path for path in workplace.folder.glob("storage/small/**/*") if path.is_file()]
+    assert sorted(path.name for path in kept) == ["model.safetensors"] * 2 + ["running.lock"]
 
     # A second run finds everything trained.
     outcome = run_study(workplace.plan(), workplace.store, source=workplace.file)
     assert outcome == Outcome(total=2, done=2, failed=0, interrupted=False)
     assert workplace.trials().equals(trials)
+    code, again = workplace.call("run", workplace.file)
+    assert code == 0
+    assert "\n".join(shown) in again
 
     # The report needs the runs alone: not the study's file, not what `run` left.
     shutil.rmtree(workplace.folder / "storage")
@@ -51,8 +60,23 @@ def test_a_study_of_two_cells_becomes_runs_and_a_report(workplace):
         assert means[label] == pytest.approx(row["test/map"])
 
 
+def test_a_trained_trial_whose_end_was_not_recorded_is_trained_again(workplace):
+    only = sets("tables.0.rows=[{label: guided}]")
+    assert workplace.call("run", workplace.file, *only)[0] == 0
+    before = workplace.trials()
+    (trained,) = workplace.earlier().values()
+    workplace.store.client.set_terminated(trained.run_id, "KILLED")
+    code, output = workplace.call("run", workplace.file, *only)
+    assert code == 0
+    assert "1 of 1 trials trained" in output
+    numbers = ["digest", "status", "test/map", "train/total"]
+    assert_frame_equal(workplace.trials().select(numbers), before.select(numbers))
+    models = list(workplace.folder.glob("storage/**/*.safetensors"))
+    assert [path.name for path in models] == ["model.safetensors"]
+
+
 def test_a_trial_whose_numbers_diverge_fails_and_the_others_go_on(workplace):
-    rows = sets("tables.0.rows=[{label: good}, {label: diverges, optimizer.lr: 1.0e+30}]")
+    rows = sets("tables.0.rows=[{label: good}, {label: diverges, optimizer.lr: 1.0e+6}]")
     code, output = workplace.call("run", workplace.file, *rows)
     assert code == 3
     assert "1 of 2 trials trained, 1 failed" in output
@@ -64,9 +88,10 @@ def test_a_trial_whose_numbers_diverge_fails_and_the_others_go_on(workplace):
 
 
 def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(workplace):
-    changes = sets("baseline.epochs=8", "resources.cpu=0.5")
+    changes = sets("baseline.epochs=40", "resources.cpu=0.5")
     run = workplace.start("run", workplace.file, *changes)
-    wait_for_line(run, "epoch 2/8")
+    wait_for_line(run, "epoch ")
+    wait_for_line(run, "epoch ")  # seconds later, so that both have reported
     workers_of(psutil.Process(run.pid))[0].kill()
     output, _ = run.communicate(timeout=200)
     print(output)
@@ -77,7 +102,7 @@ def test_a_trial_whose_worker_is_killed_goes_on_from_its_last_epoch(workplace):
     # that was left alone.
     history = read_study(workplace.store, "small").history
     steps = history.filter(metric="train/total").group_by("digest").agg(pl.col("step").sort())
-    assert steps["step"].to_list() == [list(range(1, 9))] * 2
+    assert steps["step"].to_list() == [list(range(1, 41))] * 2
     (workplace.folder / "undisturbed").mkdir()
     undisturbed = Workplace(workplace.folder / "undisturbed")
     assert undisturbed.call("run", undisturbed.file, *changes)[0] == 0
@@ -130,16 +155,38 @@ def test_a_search_of_few_combinations_trains_each_once_and_ends(workplace):
     assert state_of(workplace.plan(tables), workplace.earlier()).counts.left == 0
 
 
-def test_trials_of_two_states_of_the_data_are_not_mixed(workplace):
-    plan = workplace.plan()
-    trial = next(iter(plan.trials.values()))
-    recorder = Recorder(workplace.store, plan.study, {"data": "0123456789abcdef"})
+@pytest.mark.parametrize("left", ["a trial", "an interrupted trial", "nothing", "a search"])
+def test_trials_of_two_states_of_the_data_are_not_mixed(workplace, left):
+    """Nor a trial with itself: an interrupted one does not go on with other images."""
+    search = "tables=[{name: s, search: {space: {num_bits: {choices: [8, 16]}}, trials: 2}}]"
+    plan = workplace.plan(*([search] if left == "a search" else []))
+    recorder = Recorder(workplace.store, plan, {"data": "0123456789abcdef"})
     recorder.open()
-    recorder.begin(trial, device="cpu", threads=1)
-    recorder.finish(trial.digest, None)
-    recorder.close("FINISHED")
-    with pytest.raises(InputError, match=f"trial {trial.digest} .* 0123456789abcdef, now"):
+    if left == "a search":
+        values = {"num_bits": 8}
+        first = point_at(plan.baseline, values).trial
+        recorder.begin(first, device="cpu", threads=1, table="s", sampled=values)
+        recorder.prune(first.digest)
+    else:
+        first, second = plan.trials.values()
+        recorder.begin(first, device="cpu", threads=1)
+        if left != "an interrupted trial":
+            recorder.finish(first.digest, None)
+        if left == "nothing":
+            recorder.begin(second, device="cpu", threads=1)
+            recorder.finish(second.digest, None)
+    recorder.close("KILLED")
+    with pytest.raises(InputError, match=f"trial {first.digest} .* 0123456789abcdef, now"):
         run_study(plan, workplace.store, source=workplace.file)
+
+
+def test_a_mistake_in_any_choice_of_a_search_is_told_before_anything_trains(workplace):
+    space = "{backbone.weights: {choices: [none, away.pth]}, tuning: {choices: [full, adapters]}}"
+    table = f"{{name: s, search: {{space: {space}, trials: 2}}}}"
+    code, output = workplace.call("run", workplace.file, *sets(f"tables.0={table}"))
+    assert code == 2
+    assert "away.pth: no such file" in output
+    assert len(output.splitlines()) <= 3
 
 
 def test_one_process_at_a_time_holds_the_lock_of_a_study(tmp_path):

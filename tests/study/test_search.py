@@ -11,7 +11,7 @@ from ray.tune.search import Searcher
 
 from concepthash.plan import Plan, Trial, make_plan
 from concepthash.spec import StudySpec
-from concepthash.study.points import every_point, point_at, point_of
+from concepthash.study.points import covering_points, every_point, point_at, point_of
 from concepthash.study.search import TpeSearch, scheduler
 from concepthash.study.state import state_of
 from concepthash.tracking.runs import Earlier
@@ -25,6 +25,7 @@ MEMBERS: Space = {
     "num_concepts": {"choices": [1, 4]},
     "loss.concept_spatial_diversity": {"choices": [1, 2]},  # no effect with one concept
 }
+LOSSES = ("classification", "quantization", "concept_spatial_diversity", "concept_discrimination")
 MEMBERS_POINTS = 9
 """3 of tuning (full, and adapters of two widths) times 3 of concepts and diversity."""
 
@@ -161,6 +162,25 @@ def test_a_trial_lies_in_a_space_if_it_differs_from_the_baseline_there_only(chan
     trial = point_at(plan.baseline, changes).trial
     found = point_of(plan.baseline, plan.searches[0].search.space, trial)
     assert (found is not None) == inside
+
+
+@pytest.mark.parametrize(
+    ("space", "most"),
+    [
+        (MEMBERS, 4),
+        (WEIGHT | {"num_bits": {"low": 8, "high": 64}}, 2),
+        ({f"loss.{name}": {"choices": list(range(1, 9))} for name in LOSSES}, 8),
+    ],
+    ids=["fields of members", "ranges", "4,096 combinations"],
+)
+def test_few_points_cover_a_space(space, most):
+    plan = plan_of(space)
+    points = covering_points(plan.baseline, plan.searches[0].search.space)
+    assert len(points) <= most
+    for name, dimension in space.items():
+        seen = {repr(point.values[name]) for point in points if name in point.values}
+        wanted = dimension.get("choices") or [dimension["low"], dimension["high"]]
+        assert seen == set(map(repr, wanted))
 
 
 def test_a_trial_of_another_seed_lies_in_no_space():

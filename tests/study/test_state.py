@@ -8,7 +8,7 @@ import pytest
 
 from concepthash.plan import Plan, make_plan
 from concepthash.spec import StudySpec
-from concepthash.study.describe import as_text, describe
+from concepthash.study.describe import as_text, describe, size_in_words
 from concepthash.study.points import point_at
 from concepthash.study.state import StudyState, TrialState, state_of, state_to_run
 from concepthash.tracking.runs import Earlier, Status
@@ -180,8 +180,8 @@ def test_events_take_a_trial_from_missing_to_finished(state):
     one = trial(state, 0)
     state.started(one.trial, at=0.0)
     assert one.status == "running"
-    state.reported(one.trial.digest, {"epoch": 1, "val/map": 0.5})
-    state.reported(one.trial.digest, {"epoch": 2, "train/total": 3.0})
+    state.reported(one.trial.digest, {"epoch": 1, "val/map": 0.5}, at=1.0)
+    state.reported(one.trial.digest, {"epoch": 2, "train/total": 3.0}, at=2.0)
     assert (one.epoch, one.metrics["val/map"], one.metrics["train/total"]) == (2, 0.5, 3.0)
     state.ended(one.trial.digest, "finished")
     assert (state.counts.finished, state.counts.running, state.counts.left) == (1, 0, 8)
@@ -191,14 +191,14 @@ def test_time_left_is_that_of_the_epochs_left_at_the_speed_of_this_run(state):
     one, two = trial(state, 0), trial(state, 1)
     state.started(one.trial, at=100.0)
     assert state.seconds_left(at=110.0) is None  # no epoch yet
-    state.reported(one.trial.digest, {"epoch": 1})
-    state.reported(one.trial.digest, {"epoch": 2})
+    state.reported(one.trial.digest, {"epoch": 1}, at=110.0)
+    state.reported(one.trial.digest, {"epoch": 2}, at=120.0)
     # 4 cells and 5 sampled trials of 4 epochs each, 2 epochs are done.
     assert state.seconds_left(at=120.0) == pytest.approx(10.0 * (9 * 4 - 2))
+    state.started(two.trial, at=120.0)
     state.ended(one.trial.digest, "failed", "out of memory")  # its other epochs will not come
     assert state.seconds_left(at=120.0) == pytest.approx(10.0 * (8 * 4))
-    state.started(two.trial, at=130.0)
-    assert state.seconds_left(at=130.0) == pytest.approx(15.0 * (8 * 4))
+    assert state.seconds_left(at=125.0) == pytest.approx(10.0 * (8 * 4) - 5.0)
 
 
 def test_a_sampled_trial_takes_one_of_the_trials_of_its_search(state):
@@ -206,7 +206,7 @@ def test_a_sampled_trial_takes_one_of_the_trials_of_its_search(state):
     total = state.counts.total
     state.started(point.trial, 0.0, "weights", "L_quan = 0.5")
     assert state.searches["weights"].left == 4
-    state.reported(point.trial.digest, {"epoch": 2, "val/map": 0.1})
+    state.reported(point.trial.digest, {"epoch": 2, "val/map": 0.1}, at=1.0)
     state.ended(point.trial.digest, "pruned")
     assert (state.counts.pruned, state.counts.total) == (1, total)
     assert state.trials[point.trial.digest].label == "L_quan = 0.5"
@@ -252,13 +252,45 @@ def test_a_plan_in_words_marks_trials_and_says_what_is_left():
         f"  32 bits | baseline  {c}> {d}~",
         f"  64 bits | baseline  {e}  {f}",
         "",
-        "search weights: 4 of 5 trials to train, over",
+        "search weights: 5 trials (0 trained, 1 pruned, 4 left), over",
         "  loss.quantization",
         "",
         "8 of 11 trials to train; * = trained; ! = failed; > = running; ~ = not finished",
         # 2 missing ones, the failed one, 3 epochs of those begun, 4 sampled: 34 epochs of 3 s
         "about 1 min 42 s of training, at 3 s an epoch as in the trials that are trained",
     ]
+
+
+def test_a_search_in_words_has_its_best_trials_first():
+    plan = plan_of(WEIGHTS)
+    better = sampled(plan, "finished", "weights", loss__quantization=2.0)
+    worse = sampled(plan, "finished", "weights", loss__quantization=3.0)
+    ((good, first),), ((bad, second),) = better.items(), worse.items()
+    earlier = {
+        bad: second._replace(metrics={"val/map": 0.25}),
+        good: first._replace(metrics={"val/map": 0.5}),
+    }
+    assert as_text(plan, state_of(plan, earlier)).splitlines()[2:] == [
+        "search weights: 5 trials (2 trained, 0 pruned, 3 left), over",
+        "  loss.quantization",
+        "  its best by val/map:",
+        f"    0.5000  {good}  loss.quantization = 2.0",
+        f"    0.2500  {bad}  loss.quantization = 3.0",
+        "",
+        "3 of 5 trials to train",
+    ]
+    described = describe(plan, state_of(plan, earlier))
+    assert described["tables"][0]["trials"] == [good, bad]
+    assert {t["digest"]: t["configuration"]["loss.quantization"] for t in described["trials"]} == {
+        good: 2.0,
+        bad: 3.0,
+    }
+
+
+def test_the_size_of_a_study_counts_what_its_searches_sample():
+    assert size_in_words(plan_of(GRID)) == "4 trials"
+    assert size_in_words(plan_of(WEIGHTS)) == "5 trials of search weights"
+    assert size_in_words(plan_of(GRID, WEIGHTS)) == "4 trials, 5 trials of search weights"
 
 
 def test_a_plan_in_json_has_the_status_of_each_trial():
@@ -275,6 +307,8 @@ def test_a_plan_in_json_has_the_status_of_each_trial():
         "label": "16 bits, batch_size = 8",
         "status": "finished",
         "done": True,
+        "metrics": {},
+        "configuration": plan.trials[done].parameters(),
     }
     assert [trial["status"] for trial in described["trials"]] == [
         "finished", "failed", "missing", "missing"

@@ -25,7 +25,7 @@ FIRST, SECOND, FAILED = make_plan(STUDY).trials.values()
 @pytest.fixture
 def recorded(store, tmp_path):
     """Two finished trials, of which the first left codes, and a failed one."""
-    recorder = Recorder(store, STUDY, {})
+    recorder = Recorder(store, make_plan(STUDY), {})
     recorder.open()
     for number, trial in enumerate((FIRST, SECOND)):
         recorder.begin(trial, device="cpu", threads=1)
@@ -42,7 +42,8 @@ def recorded(store, tmp_path):
 
 def run_id(store, digest: str) -> str:
     (experiment,) = (e for e in store.client.search_experiments() if e.name == "birds")
-    (run,) = store.runs(experiment.experiment_id, f"tags.digest = '{digest}'")
+    runs = store.runs(experiment.experiment_id, "trial")
+    (run,) = (run for run in runs if run.data.tags["digest"] == digest)
     return run.info.run_id
 
 

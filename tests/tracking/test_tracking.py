@@ -5,7 +5,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
@@ -18,9 +17,10 @@ from concepthash.errors import InputError
 from concepthash.plan import make_plan
 from concepthash.spec import StudySpec
 from concepthash.tracking.earlier import earlier_trials
-from concepthash.tracking.frame import read_spec, read_study
-from concepthash.tracking.recorder import Recorder, versions
+from concepthash.tracking.frame import read_plan, read_study
+from concepthash.tracking.recorder import Recorder
 from concepthash.tracking.store import Store, open_store
+from concepthash.tracking.versions import versions
 
 STUDY = StudySpec.model_validate_json(
     """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1],
@@ -28,11 +28,12 @@ STUDY = StudySpec.model_validate_json(
         "tables": [{"name": "t", "rows": [{"label": "on"}, {"language": "off"}]}]}"""
 )
 TRIALS = list(make_plan(STUDY).trials.values())
+HERE = {"precision": "fp32", "processor": "AMD EPYC"}
 
 
 @pytest.fixture
 def recorder(store):
-    recorder = Recorder(store, STUDY, versions(Path(__file__)))
+    recorder = Recorder(store, make_plan(STUDY), versions())
     recorder.open()
     yield recorder
     recorder.close("FINISHED")
@@ -41,8 +42,10 @@ def recorder(store):
 def train(recorder, trial, folder):
     """A trial of two epochs, as the driver records it."""
     recorder.begin(trial, device="cpu", threads=1)
-    recorder.log(trial.digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1")
-    recorder.log(trial.digest, {"epoch": 2, "train/total": 4.0, "test/map": 0.5}, "checkpoints/2")
+    recorder.log(trial.digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1", HERE)
+    recorder.log(
+        trial.digest, {"epoch": 2, "train/total": 4.0, "test/map": 0.5}, "checkpoints/2", HERE
+    )
     save_file({"query_codes": torch.ones(2, 4)}, folder / "codes.safetensors")
     recorder.finish(trial.digest, folder)
 
@@ -52,10 +55,7 @@ def test_a_trial_is_a_child_run_of_the_study(recorder, store, tmp_path):
     train(recorder, trial, tmp_path)
 
     experiment = store.client.get_experiment_by_name("birds")
-    parent, child = (
-        store.runs(experiment.experiment_id, f"tags.kind = '{kind}'")[0]
-        for kind in ("study", "trial")
-    )
+    parent, child = (store.runs(experiment.experiment_id, kind)[0] for kind in ("study", "trial"))
     assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert child.data.tags["digest"] == trial.digest
     assert child.data.tags["seed"] == str(trial.seed)
@@ -76,7 +76,7 @@ def test_a_trial_is_a_child_run_of_the_study(recorder, store, tmp_path):
 def test_the_frame_has_a_row_a_trial_and_the_curves(recorder, store, tmp_path):
     train(recorder, TRIALS[0], tmp_path)
     recorder.begin(TRIALS[1], device="cpu", threads=1)
-    recorder.log(TRIALS[1].digest, {"epoch": 1, "train/total": 8.0}, None)
+    recorder.log(TRIALS[1].digest, {"epoch": 1, "train/total": 8.0}, None, HERE)
     recorder.fail(TRIALS[1].digest, "TrainingError: the loss is NaN")
 
     frames = read_study(store, "birds")
@@ -93,16 +93,16 @@ def test_the_frame_has_a_row_a_trial_and_the_curves(recorder, store, tmp_path):
 
 
 def test_the_study_is_read_back_as_it_ran(recorder, store):
-    assert read_spec(store, "birds") == STUDY
-    assert read_spec(store, None) == STUDY  # the one that ran last
+    assert read_plan(store, "birds") == make_plan(STUDY)
+    assert read_plan(store, None) == make_plan(STUDY)  # the one that ran last
 
 
 def test_the_study_that_ran_last_is_the_default(recorder, store):
     later = StudySpec.model_validate(STUDY.model_copy(update={"name": "later"}))
-    second = Recorder(store, later, {})
+    second = Recorder(store, make_plan(later), {})
     second.open()
     second.close("FINISHED")
-    assert read_spec(store, None).name == "later"
+    assert read_plan(store, None).study.name == "later"
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_the_study_that_ran_last_is_the_default(recorder, store):
 def test_a_study_recorded_in_another_layout_is_refused_in_one_line(recorder, store, stored, says):
     store.client.log_dict(recorder.parent, stored, "study.json")
     with pytest.raises(InputError) as caught:
-        read_spec(store, "birds")
+        read_plan(store, "birds")
     (line,) = caught.value.lines
     assert line.startswith(f"{store.uri}: study birds: ")
     assert says in line
@@ -131,7 +131,7 @@ def test_a_study_whose_file_is_gone_is_refused_in_one_line(recorder, store, tmp_
     for file in tmp_path.rglob("study.json"):
         file.unlink()
     with pytest.raises(InputError, match=r"study birds: its study\.json cannot be read"):
-        read_spec(store, "birds")
+        read_plan(store, "birds")
 
 
 def test_runs_with_missing_tags_are_read_as_far_as_they_go(recorder, store, tmp_path):
@@ -149,25 +149,67 @@ def test_runs_with_missing_tags_are_read_as_far_as_they_go(recorder, store, tmp_
 
 def test_an_interrupted_trial_goes_on_in_its_run(recorder, store):
     recorder.begin(TRIALS[0], device="cpu", threads=1)
-    recorder.log(TRIALS[0].digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1")
+    recorder.log(TRIALS[0].digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1", HERE)
     recorder.close("KILLED")
     left = earlier_trials(store, "birds")[TRIALS[0].digest]
     assert (left.status, left.checkpoint, left.epoch) == ("interrupted", "checkpoints/1", 1)
 
-    again = Recorder(store, STUDY, {})
+    again = Recorder(store, make_plan(STUDY), {})
     again.open()
     again.begin(TRIALS[0], device="cpu", threads=1)
-    again.log(TRIALS[0].digest, {"epoch": 2, "train/total": 4.0}, "checkpoints/2")
+    again.log(TRIALS[0].digest, {"epoch": 2, "train/total": 4.0}, "checkpoints/2", HERE)
     again.finish(TRIALS[0].digest, None)
     again.close("FINISHED")
     now = earlier_trials(store, "birds")[TRIALS[0].digest]
     assert (now.run_id, now.status) == (left.run_id, "finished")
 
 
+def test_each_stretch_of_a_trial_says_where_it_came_from(recorder, store):
+    """Which code and data, and where it was computed: none of it is that of the whole trial."""
+    digest = TRIALS[0].digest
+    recorder.begin(TRIALS[0], device="cpu", threads=1)
+    recorder.log(digest, {"epoch": 1}, None, HERE)
+    recorder.log(digest, {"epoch": 2}, None, HERE)
+    recorder.close("KILLED")
+    again = Recorder(store, make_plan(STUDY), {"version.torch": "9.9"})
+    again.open()
+    again.begin(TRIALS[0], device="cuda", threads=4)
+    there = {"precision": "bf16", "processor": "NVIDIA H100"}
+    again.log(digest, {"epoch": 3}, None, there)
+    elsewhere = {"precision": "bf16", "processor": "NVIDIA H200"}
+    again.log(digest, {"epoch": 4}, None, elsewhere)  # its worker was lost
+    again.finish(digest, None)
+
+    first, second, third = earlier_trials(store, "birds")[digest].segments
+    assert first.items() >= {"from_epoch": 0, "device": "cpu", **HERE}.items()
+    assert first["version.torch"] != "9.9"
+    assert second == {
+        "from_epoch": 2,
+        "device": "cuda",
+        "threads": "4",
+        "version.torch": "9.9",
+        **there,
+    }
+    assert third == second | {"from_epoch": 3} | elsewhere
+    row = read_study(store, "birds").trials.row(0, named=True)
+    assert row["precision"] == "fp32, then bf16"
+    assert row["processor"] == "AMD EPYC, then NVIDIA H100, then NVIDIA H200"
+
+
+def test_a_study_trained_at_two_commits_names_both(recorder, store, tmp_path):
+    train(recorder, TRIALS[0], tmp_path)
+    recorder.close("FINISHED")
+    later = Recorder(store, make_plan(STUDY), {"mlflow.source.git.commit": "b" * 40})
+    later.open()
+    train(later, TRIALS[1], tmp_path)
+    commit = read_study(store, "birds").provenance["Git commit"]
+    assert f"; trials were trained at {'b' * 12} (1), " in commit or commit.endswith("bbbb (1)")
+
+
 def test_a_failed_trial_is_replaced_by_its_next_attempt(recorder, store, tmp_path):
     recorder.begin(TRIALS[0], device="cpu", threads=1)
     recorder.fail(TRIALS[0].digest, "out of memory")
-    again = Recorder(store, STUDY, {})
+    again = Recorder(store, make_plan(STUDY), {})
     train(again, TRIALS[0], tmp_path)
     frame = read_study(store, "birds").trials
     assert frame["status"].to_list() == ["finished"]
@@ -177,7 +219,7 @@ def test_an_unfinished_trial_of_a_search_may_be_sampled_anew(recorder, store, tm
     sampled = {"table": "weights", "sampled": {"loss.quantization": 2.0}}
     recorder.begin(TRIALS[0], device="cpu", threads=1, **sampled)
     recorder.close("KILLED")
-    again = Recorder(store, STUDY, {})
+    again = Recorder(store, make_plan(STUDY), {})
     again.open()
     again.discard_interrupted("weights")
     assert earlier_trials(store, "birds") == {}
@@ -189,14 +231,14 @@ def test_an_unfinished_trial_of_a_search_may_be_sampled_anew(recorder, store, tm
 
 def test_one_parent_serves_every_run_of_the_study(recorder, store):
     recorder.close("FINISHED")
-    again = Recorder(store, STUDY, {})
+    again = Recorder(store, make_plan(STUDY), {})
     again.open()
     assert again.parent == recorder.parent
 
 
 def another_driver(store, **tags):
     """Leaves the study as a driver that still runs it would."""
-    recorder = Recorder(store, STUDY, {})
+    recorder = Recorder(store, make_plan(STUDY), {})
     recorder.open()
     for name, value in tags.items():
         store.client.set_tag(recorder.parent, name.replace("_", "."), str(value))
@@ -208,10 +250,10 @@ def test_a_study_that_another_process_runs_is_refused(store):
         started = psutil.Process(other.pid).create_time()
         another_driver(store, owner_pid=other.pid, owner_started=started)
         with pytest.raises(InputError, match=f"process {other.pid} on {socket.gethostname()}"):
-            Recorder(store, STUDY, {}).open()
+            Recorder(store, make_plan(STUDY), {}).open()
     finally:
         other.communicate(b"\n")
-    Recorder(store, STUDY, {}).open()  # the other is gone
+    Recorder(store, make_plan(STUDY), {}).open()  # the other is gone
 
 
 @pytest.mark.parametrize(("alive", "status"), [(True, "running"), (False, "interrupted")])
@@ -225,7 +267,7 @@ def test_a_trial_is_running_only_while_its_driver_is_alive(recorder, store, aliv
 
 def test_a_later_process_of_the_same_number_is_not_the_driver(store):
     another_driver(store, owner_pid=os.getpid(), owner_started=1.0)
-    mine = Recorder(store, STUDY, {})
+    mine = Recorder(store, make_plan(STUDY), {})
     mine.open()
     assert store.client.get_run(mine.parent).info.status == "RUNNING"
 
@@ -233,13 +275,13 @@ def test_a_later_process_of_the_same_number_is_not_the_driver(store):
 @pytest.mark.parametrize(("silent_s", "refused"), [(5, True), (600, False)])
 def test_a_driver_on_another_host_counts_while_its_heartbeat_is_recent(store, silent_s, refused):
     another_driver(store, owner_host="elsewhere", owner_pid=1)
-    parent = store.runs(store.create_experiment("birds"), "tags.kind = 'study'")[0].info.run_id
+    parent = store.runs(store.create_experiment("birds"), "study")[0].info.run_id
     store.client.set_tag(parent, "heartbeat", str(time.time() - silent_s))
     if refused:
         with pytest.raises(InputError, match="process 1 on elsewhere"):
-            Recorder(store, STUDY, {}).open()
+            Recorder(store, make_plan(STUDY), {}).open()
     else:
-        Recorder(store, STUDY, {}).open()
+        Recorder(store, make_plan(STUDY), {}).open()
 
 
 def test_reading_creates_no_store(tmp_path):
@@ -285,7 +327,7 @@ def test_the_interface_shows_the_store_and_serves_it_to_others(recorder, store, 
         server = Store(url)
         server.check()
         assert read_study(server, "birds").trials["digest"].to_list() == [TRIALS[0].digest]
-        remote = Recorder(server, STUDY.model_copy(update={"name": "remote"}), {})
+        remote = Recorder(server, make_plan(STUDY.model_copy(update={"name": "remote"})), {})
         remote.open()
         train(remote, TRIALS[1], tmp_path)
         remote.close("FINISHED")

@@ -180,6 +180,14 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path):
         Checkpoints(tmp_path).load(other.model, other.optimizer)
 
 
+def test_a_checkpoint_that_was_trained_on_other_images_is_refused(tmp_path):
+    training = Training().steps(1, seed=1)
+    Checkpoints(tmp_path).save(1, training.model, training.optimizer, "0123")
+    assert Checkpoints(tmp_path).load(training.model, training.optimizer, "0123") == 1
+    with pytest.raises(InputError, match="trained on other images \\(fingerprint 0123, now 4567"):
+        Checkpoints(tmp_path).load(training.model, training.optimizer, "4567")
+
+
 def test_a_checkpoint_of_another_trial_is_refused(tmp_path):
     training = Training().steps(1, seed=1)
     Checkpoints(tmp_path, "abc").save(1, training.model, training.optimizer)

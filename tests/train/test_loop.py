@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+import shutil
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_trials import BASE, BIRDS, METHODS, Metrics, Run, run, trial
+from small_trials import BASE, BIRDS, METHODS, Interruption, Metrics, Run, run, spec, trial
 
 from concepthash.data.loader import training_batches
 from concepthash.data.readers import open_images
 from concepthash.data.transforms import normalize, training_transform
-from concepthash.errors import TrainingError
+from concepthash.errors import InputError, TrainingError
 from concepthash.evaluation.catalogue import CATALOGUE
 from concepthash.methods.concepthash import Losses, concept_hash_losses
 from concepthash.plan import Trial
@@ -205,6 +206,31 @@ def test_of_a_frozen_backbone_nothing_but_adapters_is_saved(tmp_path, tuning):
     assert bool(of_backbone) == (tuning["name"] == "adapters")
 
 
+# --- what must not change while a study runs -----------------------------------------------
+
+
+def test_a_machine_with_other_images_is_refused(tmp_path):
+    of = trial({"epochs": 1})
+    found = open_images(BIRDS).fingerprint
+    with pytest.raises(InputError, match=f"fingerprint {found}, then 0123\\); every machine needs"):
+        train(of, print, Checkpoints(tmp_path), data="0123")
+
+
+def test_a_trial_does_not_go_on_when_its_images_were_replaced(tmp_path):
+    images = BIRDS.model_copy(update={"root": tmp_path / "birds"})
+    of = Trial(dataset=images, spec=spec({"epochs": 2}), seed=0)
+
+    def replace_an_image(metrics):
+        first, second, *_ = open_images(images).paths
+        shutil.copy(second, first)
+        raise Interruption
+
+    with pytest.raises(Interruption):
+        run(of, tmp_path / "trial", replace_an_image)
+    with pytest.raises(InputError, match="was trained on other images"):
+        run(of, tmp_path / "trial")
+
+
 # --- learning ------------------------------------------------------------------------------
 
 
@@ -241,11 +267,11 @@ def test_guided_class_centers_are_trained(tmp_path, language):
 @pytest.mark.parametrize("method", ["concepthash", "hashnet"])
 def test_a_loss_that_is_nan_names_the_epoch_and_the_rate(tmp_path, method):
     reported: list[Metrics] = []
-    optimizer = {"name": "sgd", "lr": 1e30, "warmup_epochs": 0}
+    optimizer = {"name": "sgd", "lr": 1e6, "warmup_epochs": 0}
     wild = trial({**METHODS[method], "optimizer": optimizer})
     with pytest.raises(
         TrainingError,
-        match=r"the loss is nan in epoch 1 of 2 \(learning rate 1e\+30\); a lower optimizer.lr",
+        match=r"the loss is nan in epoch 1 of 2 \(learning rate 1e\+06\); a lower optimizer.lr",
     ):
         train(wild, reported.append, Checkpoints(tmp_path))
     assert reported == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from small_trials import BIRDS, METHODS, NAMES, built, complaint, trainable, trial
 
 from concepthash.methods.build import ModelConfig
@@ -24,6 +25,15 @@ def test_the_seed_gives_the_same_backbone_whatever_is_tuned_and_whatever_the_met
     full = built().backbone.stem.pos_embed
     for changes in (ADAPTERS, *METHODS.values()):
         assert torch.equal(built(changes).backbone.stem.pos_embed, full)
+
+
+def test_a_file_that_changed_since_the_study_was_planned_is_refused(tmp_path):
+    weights = tmp_path / "vit.safetensors"
+    save_file({"a": torch.zeros(1)}, weights)
+    planned = trial({"backbone.weights": str(weights)})
+    planned = planned.model_copy(update={"contents": {str(weights): "0123456789abcdef"}})
+    line = complaint(prepare, planned, "cpu", 0)
+    assert line.startswith(f"{weights}: is not the file that the study was started with")
 
 
 def test_sizes_are_those_of_the_trial():

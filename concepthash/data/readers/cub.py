@@ -13,6 +13,7 @@ Each line of a file is one record; spaces separate its fields.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -22,10 +23,14 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from concepthash.data.image_set import ImageSet, check
+from concepthash.data.image_set import MAX_BYTES, ImageSet, check
 from concepthash.data.problems import shortened
 from concepthash.data.readers.base import Dataset
 from concepthash.errors import InputError
+from concepthash.spec_base import in_a_line
+
+MAX_PIXELS = 1_000_000
+"""Of an annotated part's place: no image is so large."""
 
 Field = tuple[str, Callable[[str], Any]]
 """A field's name, and its parser, which raises ValueError(what the field must be)."""
@@ -122,7 +127,9 @@ def _parts(
     folder: Path, paths: Mapping[int, str]
 ) -> tuple[tuple[str, ...], NDArray[np.float32] | None]:
     """The names of the P parts, and x, y, visible (N, P, 3); (), None without annotated parts."""
-    if not (folder / "parts.txt").is_file() and not (folder / "part_locs.txt").is_file():
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise InputError(f"{folder}: is no folder; parts.txt and part_locs.txt lie in it")
+    if not (folder / "parts.txt").exists() and not (folder / "part_locs.txt").exists():
         return (), None
     wrong: list[str] = []
     names = _table(folder / "parts.txt", [("part id", _whole), ("part", str)], wrong)
@@ -152,17 +159,15 @@ def _parts(
 def _table(path: Path, fields: list[Field], wrong: list[str], keys: int = 1) -> dict[Any, Any]:
     """The records of a file by their first `keys` fields; mistakes are appended to `wrong`."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        wrong.append(f"{path}: no such file; the layout of CUB-200-2011 needs it")
-        return {}
-    except UnicodeDecodeError as error:
-        wrong.append(f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})")
+        text = _text(path)
+    except InputError as error:
+        wrong += error.lines
         return {}
     form = " ".join(f"<{name}>" for name, _ in fields)
     records: dict[Any, Any] = {}
     mistakes = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(): it would break a line at control characters, too.
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -187,18 +192,41 @@ def _table(path: Path, fields: list[Field], wrong: list[str], keys: int = 1) -> 
     return records
 
 
+def _text(path: Path) -> str:
+    """The text of a file. Raises InputError if it is missing, no file, too large or no text."""
+    try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: is no regular file; the layout of CUB-200-2011 needs one")
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise InputError(f"{path}: has {size:,} bytes; at most {MAX_BYTES:,} are read")
+        return path.read_text(encoding="utf-8-sig")
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"{path}: no such file; the layout of CUB-200-2011 needs it") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); make it readable") from None
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path}: is not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from None
+
+
 def _value(field: Field, word: str) -> Any:
     name, parse = field
     try:
         return parse(word)
     except ValueError as error:
-        raise ValueError(f"{name} is {word!r}, but must be {error}") from None
+        raise ValueError(f"{name} is {in_a_line(word, 60)!r}, but must be {error}") from None
 
 
 def _whole(word: str) -> int:
-    if not (word.isascii() and word.isdigit() and int(word) >= 1):
+    if not (_is_digits(word) and int(word) >= 1):
         raise ValueError("a whole number of 1 or more")
     return int(word)
+
+
+def _is_digits(word: str) -> bool:
+    """Whether it is a whole number, of at most 18 digits: more fit no machine integer."""
+    return word.isascii() and word.isdigit() and len(word) <= 18
 
 
 def _number(word: str) -> float:
@@ -206,8 +234,8 @@ def _number(word: str) -> float:
         number = float(word)
     except ValueError:
         number = math.nan
-    if not math.isfinite(number):
-        raise ValueError("a number of pixels")
+    if not abs(number) <= MAX_PIXELS:  # nor NaN
+        raise ValueError(f"a number of pixels, at most {MAX_PIXELS:,}")
     return number
 
 
@@ -220,7 +248,7 @@ def _bit(word: str) -> int:
 def _one_of(known: Collection[int], file: str) -> Callable[[str], int]:
     def parse(word: str) -> int:
         # `known` is empty if its file could not be read, which is reported already.
-        if known and not (word.isascii() and word.isdigit() and int(word) in known):
+        if known and not (_is_digits(word) and int(word) in known):
             raise ValueError(f"an id of {file} ({_span(known)})")
         return _whole(word)
 

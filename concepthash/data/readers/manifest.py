@@ -3,40 +3,46 @@
     path,label,class_name,family,style,split
     images/000_frog/noto.png,0,frog,amphibian,noto,train
 
-`path` is relative to the file's folder; `label` is 0 to C - 1, and each has a `class_name` of its
-own; `split` is `train` (training set and database) or `query`. `family` is optional; `style` and
-any other column are ignored.
+`path` is relative to the file's folder and does not lead out of it, or absolute; `\\` in it is read
+as `/`. `split` is `train` (training set and database) or `query`. `label` is 0 to C - 1, and each
+has a `class_name` of its own; without the column, labels follow the class names in natural order
+(2 before 10). `family` is optional; `style` and any other column are ignored.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from concepthash.data.image_set import ImageSet, check
+from concepthash.data.image_set import MAX_BYTES, ImageSet, check
 from concepthash.data.problems import shortened
 from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.names import natural_order
 from concepthash.errors import InputError
+from concepthash.spec_base import Title, in_a_line
 
 if TYPE_CHECKING:  # imported where it is used: every command that reads a study imports this file
     import polars as pl
 
-REQUIRED = ("path", "label", "class_name", "split")
+REQUIRED = ("path", "class_name", "split")
 SPLITS = ("train", "query")
 _LINE = "line of the file"
+_PLACE = "path on this machine"
 
 
 class Manifest(Dataset):
-    """A CSV of images: path, label, class_name, family, style, split (train or query)."""
+    """A CSV of images: path, class_name, split (train or query), and maybe label and family."""
 
     name: Literal["manifest"] = "manifest"
     root: Path
     """The folder of manifest.csv, or the path of the CSV."""
-    title: str = "manifest"  # type: ignore[misc]  # a field here, a constant elsewhere
+    title: Annotated[Title, Field(min_length=1)] = "manifest"  # type: ignore[misc]  # no constant here
     """What tables call this data set; part of a trial's identity, since the path is not."""
 
     def needs(self) -> list[Path]:
@@ -54,8 +60,11 @@ def read(root: Path) -> ImageSet:
     root = Path(root).resolve()
     file = root / "manifest.csv" if root.is_dir() else root
     if not file.is_file():
-        missing = f"{root}: no such file or folder" if file == root else f"{file}: no such file"
+        what = "is no regular file" if file.exists() else "no such file"
+        missing = f"{file}: {what}{' or folder' if file == root and not file.exists() else ''}"
         raise InputError(f"{missing}; a CSV file with the columns {', '.join(REQUIRED)} is needed")
+    if (size := file.stat().st_size) > MAX_BYTES:
+        raise InputError(f"{file}: has {size:,} bytes; at most {MAX_BYTES:,} are read")
     table = _checked(file, _table(file))
     classes = table.unique("label", keep="first").sort("label")
     return check(
@@ -84,12 +93,12 @@ def _table(file: Path) -> pl.DataFrame:
         raise InputError(
             f"{file}: is empty; the first line should be {','.join(REQUIRED)}"
         ) from None
-    except pl.exceptions.PolarsError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{file}: cannot be read as CSV in UTF-8: {reason}") from None
     missing = [column for column in REQUIRED if column not in table.columns]
     if missing:
-        found = ", ".join(table.columns[1:])
+        found = in_a_line(", ".join(table.columns[1:]))
         raise InputError(
             *(f"{file}:1: column {column} is missing; there are: {found}" for column in missing)
         )
@@ -97,7 +106,14 @@ def _table(file: Path) -> pl.DataFrame:
         raise InputError(f"{file}: has no images below its first line; at least one is needed")
     if "family" not in table.columns:
         table = table.with_columns(family=pl.lit(""))
-    return table.with_columns(pl.col(pl.String).fill_null("").str.strip_chars())
+    table = table.with_columns(pl.col(pl.String).fill_null("").str.strip_chars())
+    if "label" not in table.columns:
+        names = sorted(table["class_name"].unique(), key=natural_order)
+        labels = {name: str(label) for label, name in enumerate(names)}
+        table = table.with_columns(label=pl.col("class_name").replace_strict(labels))
+    table = table.with_columns(pl.col("path").str.replace_all("\\", "/", literal=True))
+    places = [os.path.normpath(file.parent / path) for path in table["path"]]
+    return table.with_columns(pl.Series(_PLACE, places))
 
 
 def _checked(file: Path, table: pl.DataFrame) -> pl.DataFrame:
@@ -124,8 +140,19 @@ def _checked(file: Path, table: pl.DataFrame) -> pl.DataFrame:
         )
     wrong += _mistakes(
         file,
-        table.filter(~pl.col("path").is_first_distinct() & (pl.col("path") != "")),
+        table.filter(~pl.col(_PLACE).is_first_distinct() & (pl.col("path") != "")),
         lambda row: f"path {row['path']} has an earlier line; each image may have one",
+    )
+    outside = ~pl.col("path").str.starts_with("/") & (
+        ~pl.col(_PLACE).str.starts_with(os.path.join(file.parent, ""))
+    )
+    wrong += _mistakes(
+        file,
+        table.filter(outside & (pl.col("path") != "")),
+        lambda row: (
+            f"path {row['path']} leads out of the file's folder; give a path below it, or an"
+            " absolute one"
+        ),
     )
     if wrong:
         raise InputError(*wrong)
@@ -168,4 +195,6 @@ def _checked(file: Path, table: pl.DataFrame) -> pl.DataFrame:
 def _mistakes(
     file: Path, rows: pl.DataFrame, message: Callable[[dict[str, object]], str]
 ) -> list[str]:
-    return shortened(f"{file}:{row[_LINE]}: {message(row)}" for row in rows.iter_rows(named=True))
+    return shortened(
+        f"{file}:{row[_LINE]}: {in_a_line(message(row), 500)}" for row in rows.iter_rows(named=True)
+    )

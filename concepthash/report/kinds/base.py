@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
-from matplotlib.figure import Figure
 
 from concepthash.report.cells import CellResult
 from concepthash.report.wording import table_title
 from concepthash.spec import Table
+
+if TYPE_CHECKING:  # imported by what draws: the numbers are printed without it
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -26,11 +29,17 @@ class TableReport:
     tex_caption: str
     places: tuple[tuple[str, str], ...]
     """Digests of the table's trials, each with where in the table it stands."""
+    head: tuple[str, ...]
+    """Of `lines`: what a terminal shows, the label first."""
+    lines: tuple[tuple[str, ...], ...]
     cells: tuple[CellResult, ...] = ()
+    best: str | None = None
+    """Digest of the best trial; None where none is best."""
     sampled: int = 0
     """Trials that a search has proposed so far, of `to_sample`."""
     to_sample: int = 0
-    figure: Figure | None = None
+    draw: Callable[[], Figure | None] = lambda: None
+    """The figure, drawn anew by each call; None if there is none."""
     figure_caption: str = ""
     without_figure: str = ""
     """What the page says instead, where there is no figure."""

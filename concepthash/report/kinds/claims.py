@@ -23,6 +23,8 @@ from concepthash.report.wording import (
     direction,
     is_percent,
     lower_is_better,
+    mean_and_std,
+    metric_name,
     plural,
     protocols_in_caption,
     ranks_the_database,
@@ -104,8 +106,18 @@ def report(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> TableReport:
         caption=caption,
         tex_caption=caption,
         places=tuple(_places(planned, result)),
+        head=("claim", "metric", "better − than", "verdict"),
+        lines=tuple(map(_line, result.claims)),
         cells=tuple(cell for claim in result.claims for cell in (claim.better, claim.than)),
     )
+
+
+def _line(claim: ClaimResult) -> tuple[str, ...]:
+    """In a terminal."""
+    metric, found = claim.claim.metric, claim.difference
+    difference = f"{mean_and_std(found, metric, sign=True)} ({found.n})" if found else "–"
+    named = f"{metric_name(metric)} {arrow(metric)}"
+    return f"{claim.number}. {claim.claim.claim}", named, difference, claim.verdict
 
 
 # --- numbers -------------------------------------------------------------------------------

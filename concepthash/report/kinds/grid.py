@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from concepthash.plan import Plan, TablePlan
 from concepthash.report.cells import MISSING
 from concepthash.report.kinds.base import TableReport
-from concepthash.report.kinds.grid_figure import grid_figure
 from concepthash.report.kinds.grid_numbers import (
     GridCell,
     GridResult,
@@ -18,7 +18,9 @@ from concepthash.report.kinds.grid_numbers import (
     query_spread,
 )
 from concepthash.report.wording import (
+    arrow,
     direction,
+    in_terminal,
     is_percent,
     metric_name,
     number,
@@ -27,6 +29,9 @@ from concepthash.report.wording import (
     sentences,
 )
 from concepthash.spec import GridTable
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def report(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> TableReport:
@@ -39,8 +44,11 @@ def report(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> TableReport:
         caption=sentences([*parts, _about_differences(result)]),
         tex_caption=sentences(parts),  # a LaTeX table has no differences
         places=tuple(_places(planned)),
+        head=_head(result),
+        lines=tuple(_line(cells, result.table.metric) for cells in result.in_rows()),
         cells=result.cells,
-        figure=grid_figure(result),
+        best=next((cell.digests[0] for cell in result.cells if cell.mark == "best"), None),
+        draw=lambda: _figure(result),
         figure_caption=_figure_caption(result),
         without_figure="No trial of this table has finished, so there is no figure.",
     )
@@ -51,6 +59,28 @@ def _places(planned: TablePlan) -> Iterator[tuple[str, str]]:
     for cell in planned.cells:
         place = f"{cell.row} × {cell.column}" if several else cell.row
         yield from ((trial.digest, place) for trial in cell.trials)
+
+
+def _figure(result: GridResult) -> Figure | None:
+    from concepthash.report.kinds.grid_figure import grid_figure
+
+    return grid_figure(result)
+
+
+# --- in a terminal -------------------------------------------------------------------------
+
+
+def _head(result: GridResult) -> tuple[str, ...]:
+    metric = f"{metric_name(result.table.metric)} {arrow(result.table.metric)}"
+    return (result.row_head, metric) if result.one_column else (metric, *result.columns)
+
+
+def _line(cells: list[GridCell], metric: str) -> tuple[str, ...]:
+    numbers = (
+        in_terminal(cell.summary, metric, cell.unfinished, best=cell.mark == "best")
+        for cell in cells
+    )
+    return cells[0].row, *numbers
 
 
 # --- captions ------------------------------------------------------------------------------

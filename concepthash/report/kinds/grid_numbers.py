@@ -58,9 +58,7 @@ def grid_result(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> GridRes
     columns: dict[str, list[GridCell]] = {}
     for column in table.columns:
         reference = tuple(
-            trial
-            for trial in baseline_trials(plan.study, column.changes)
-            if trial.digest in plan.trials
+            trial for trial in baseline_trials(plan, column.changes) if trial.digest in plan.trials
         )
         base = cell_result(Cell("", column.label, table.metric, reference, ""), trials)
         cells = []

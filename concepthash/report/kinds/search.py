@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -13,7 +13,9 @@ from concepthash.report.kinds.base import TableReport
 from concepthash.report.statistics import Summary, summarize
 from concepthash.report.wording import (
     counted,
+    in_terminal,
     metric_name,
+    number,
     plural,
     protocols_in_caption,
     sentences,
@@ -62,10 +64,33 @@ def report(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> TableReport:
         frame=result.frame,
         caption=caption,
         tex_caption=caption,
+        head=(_sampled(result), *map(metric_name, result.metrics), "trial"),
+        lines=tuple(_lines(result)),
+        best=result.best[0].digest if result.best else None,
         places=tuple((digest, "sampled") for digest in result.frame["digest"]),
         sampled=result.frame.height,
         to_sample=result.table.search.trials,
     )
+
+
+def _lines(result: SearchResult) -> Iterator[tuple[str, ...]]:
+    """In a terminal: the best trials and the baseline."""
+    for row in result.best:
+        changed = zip(result.fields, row.values, strict=True)
+        values = zip(row.metrics, result.metrics, strict=True)
+        label = ", ".join(f"{field} = {value}" for field, value in changed if value != "–")
+        best = " *" if row.rank == 1 else ""
+        numbers = (number(value, metric) for value, metric in values)
+        yield label, *numbers, f"{row.digest}{best}"
+    if result.has_baseline:
+        means = zip(result.baseline, result.metrics, strict=True)
+        yield "baseline", *(in_terminal(s, metric, {}) if s else "–" for s, metric in means), ""
+
+
+def _sampled(result: SearchResult) -> str:
+    """`6 of 6 trials: 4 finished, 2 pruned`."""
+    words = f"{result.frame.height} of {plural(result.table.search.trials, 'trial')}"
+    return f"{words}: {counted(result.counts)}" if result.frame.height else words
 
 
 def search_result(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> SearchResult:
@@ -102,7 +127,7 @@ def search_result(plan: Plan, planned: TablePlan, trials: pl.DataFrame) -> Searc
     statuses = mine["status"].to_list()
     counts = {FINISHED: statuses.count(FINISHED), **count_unfinished(statuses)}
     parameters = plan.baseline.parameters()
-    usual = [t for t in baseline_trials(plan.study, {}) if t.digest in plan.trials]
+    usual = [t for t in baseline_trials(plan, {}) if t.digest in plan.trials]
     baseline = tuple(
         summarize(outcomes(trials, usual, metric)["value"].drop_nulls().to_list())
         for metric in metrics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -136,7 +137,7 @@ def report(
     from concepthash.spec import load_study
 
     plan_, named = None, None
-    if study is not None and (Path(study).suffix in (".yaml", ".yml") or Path(study).is_file()):
+    if study is not None and (Path(study).suffix in (".yaml", ".yml") or os.path.isfile(study)):
         plan_ = make_plan(load_study(Path(study), set_ or []).spec)
         named = study_arguments(Path(study), set_ or [], tracking_uri)
     elif set_:

@@ -25,6 +25,7 @@ HOSTILE = {
     r'title="\e[31m"': "title: holds the control character",
     r'tables.0.rows=[{label: "a\nb"}]': "tables[0].rows: the label 'a\\nb' holds the control",
     'tables.0.rows=[{"{x}": 1}]': "tables[0].rows[0].{x}: no field of a trial",
+    "dataset={name: paperbirds, test_images: 1000000000000}": "dataset.test_images: input should",
     "baseline.tuning.width=1000000000000": "baseline.tuning.width: input should be less than",
     "baseline.num_bits=1000000000000": "baseline.num_bits: input should be less than or equal",
     "baseline.batch_size=100000000000": "baseline.batch_size: input should be less than or eq",

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeInt, ValidationInfo, field_validator
 
 from concepthash import paperbirds
 from concepthash.data.folders import cache_folder, locked
@@ -27,9 +27,9 @@ class Paperbirds(Dataset):
     """Where it is written; by default in the user's cache folder."""
     species: Annotated[int, Field(ge=2, le=1600)] = 40
     families: Annotated[int, Field(ge=1, le=12)] = 8
-    train_images: PositiveInt = 20
+    train_images: Annotated[int, Field(ge=1, le=1000)] = 20
     """Images of each species for training and database."""
-    test_images: PositiveInt = 10
+    test_images: Annotated[int, Field(ge=1, le=1000)] = 10
     """Images of each species for queries."""
     size: Annotated[int, Field(ge=32, le=512)] = 64
     """Side of the images in pixels."""

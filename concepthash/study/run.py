@@ -79,7 +79,7 @@ def run_study(
         check_resources(study.resources)
     else:
         cluster = find_cluster(address)
-    with study_lock(study.name, storage), outages_in_one_line(store):
+    with study_lock(study.name, storage), outages_in_one_line(store, storage):
         earlier = earlier_trials(store, study.name)
         state = state_to_run(plan, earlier)
         left = state.counts.left

@@ -26,5 +26,5 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
 logging.getLogger("alembic").setLevel(logging.WARNING)
 # Whoever uses the store says in one line that it failed.
-for _noisy in ("mlflow.store.db", "urllib3.connectionpool"):
+for _noisy in ("mlflow.store.db", "mlflow.utils.databricks_utils", "urllib3.connectionpool"):
     logging.getLogger(_noisy).setLevel(logging.CRITICAL)

@@ -234,8 +234,8 @@ def _create(file: Path) -> None:
 
 
 @contextmanager
-def outages_in_one_line(store: Store) -> Iterator[None]:
-    """Raises InputError with one line if the store, or a disk, fails while a study runs."""
+def outages_in_one_line(store: Store, storage: str) -> Iterator[None]:
+    """Raises InputError with one line if the store, or the disk of the storage, fails."""
     try:
         yield
     except Exception as error:
@@ -248,7 +248,7 @@ def outages_in_one_line(store: Store) -> Iterator[None]:
                 f" it answers again, {then}"
             ) from error
         if isinstance(error, OSError) and error.errno in _DISK:
-            where = error.filename2 or error.filename or "a disk"
+            where = error.filename2 or error.filename or f"--storage {masked(storage)}"
             raise InputError(
                 f"{where}: failed while the study ran ({error.strerror}); when that is mended,"
                 f" {then}"

@@ -21,7 +21,7 @@ print("ready", flush=True)
 for line in sys.stdin:
     print(open_store(line.strip()).create_experiment(sys.argv[1]), flush=True)
 """
-ROUNDS = 4
+ROUNDS = 3
 
 
 @pytest.fixture

@@ -12,7 +12,11 @@ import psutil
 import pytest
 import requests
 
+from concepthash.errors import InputError
 from concepthash.tracking.store import open_store
+
+AT_ONCE_S = 15
+"""What any of these may take: MLflow is imported for some."""
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +59,24 @@ def end(process: subprocess.Popen[str]) -> None:
             child.kill()
         process.kill()
     process.wait(timeout=30)
+
+
+def use(uri: str, writing: bool) -> None:
+    store = open_store(uri)
+    if writing:
+        store.check_writable()
+    else:
+        store.check()
+        store.experiments()
+
+
+def refusal(uri: str, *, writing: bool = False) -> str:
+    """The one line of what is wrong with a store."""
+    started = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        use(uri, writing)
+    assert time.monotonic() - started < AT_ONCE_S
+    (line,) = caught.value.lines
+    assert line.startswith("--tracking-uri ")
+    assert line.isprintable()
+    return line

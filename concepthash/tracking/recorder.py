@@ -62,7 +62,8 @@ class Recorder:
         owner["owner.started"] = str(psutil.Process().create_time())
         self._tag(self.parent, owner | {"last_started": now, "heartbeat": now} | self.common_tags)
         self._tag(self.parent, as_tags(source) if source else {})
-        self.client.log_dict(self.parent, study_file.as_data(self.plan), study_file.FILE)
+        with self.store.errors_in_one_line():
+            self.client.log_dict(self.parent, study_file.as_data(self.plan), study_file.FILE)
 
     def close(self, status: str) -> None:
         """Gives the study back; `status` is FINISHED, FAILED or KILLED.
@@ -155,7 +156,8 @@ class Recorder:
     def finish(self, digest: str, folder: Path | None) -> None:
         """Ends a trial that is trained, keeping the codes that it left in `folder`."""
         if folder is not None and (folder / "codes.safetensors").is_file():
-            self.client.log_artifact(self.runs[digest], str(folder / "codes.safetensors"))
+            with self.store.errors_in_one_line():
+                self.client.log_artifact(self.runs[digest], str(folder / "codes.safetensors"))
         self.client.set_tag(self.runs[digest], "pruned", "false")
         self._end(digest, "FINISHED")
 

@@ -96,22 +96,22 @@ class Store:
 
     @contextmanager
     def errors_in_one_line(self) -> Iterator[None]:
-        """Raises InputError with one line if the store fails inside the block."""
+        """Raises InputError with one line if the store, or its disk, fails inside the block."""
         try:
             yield
         except Exception as error:
-            cause = store_error(error)
+            cause = _disk_error(error) or store_error(error)
             if cause is None or isinstance(error, InputError):
                 raise
             raise InputError(f"--tracking-uri {self}: failed ({self.reason(cause)})") from error
 
     def reason(self, error: BaseException) -> str:
         """Why the store failed, in words, of an error that it raised."""
-        cause: BaseException | None = error
-        while cause is not None:
+        for cause in _causes(error):
             if isinstance(cause, sqlite3.Error):
                 return check.sqlite_reason(cause)
-            cause = cause.__cause__ or cause.__context__
+        if isinstance(error, OSError) and error.strerror:
+            return error.strerror
         if "ConnectionPool(" in str(error):  # of which the rest is addresses of objects
             return "it does not answer"
         return self.in_one_line(str(error))
@@ -236,32 +236,43 @@ def _create(file: Path) -> None:
 @contextmanager
 def outages_in_one_line(store: Store, storage: str) -> Iterator[None]:
     """Raises InputError with one line if the store, or the disk of the storage, fails."""
+    then = "the same command goes on from here"
     try:
         yield
     except Exception as error:
-        cause, then = store_error(error), "the same command goes on from here"
-        if isinstance(error, InputError):
-            raise
-        if cause is not None:
+        for cause in _causes(error):
+            if isinstance(cause, InputError):
+                raise cause from cause.__cause__
+        if (failed := store_error(error)) is not None:
             raise InputError(
-                f"--tracking-uri {store}: failed while the study ran ({store.reason(cause)}); when"
+                f"--tracking-uri {store}: failed while the study ran ({store.reason(failed)}); when"
                 f" it answers again, {then}"
             ) from error
-        if isinstance(error, OSError) and error.errno in _DISK:
-            where = error.filename2 or error.filename or f"--storage {masked(storage)}"
+        if (full := _disk_error(error)) is not None:
+            where = full.filename2 or full.filename or f"--storage {masked(storage)}"
+            reason = full.strerror or full
             raise InputError(
-                f"{where}: failed while the study ran ({error.strerror}); when that is mended,"
-                f" {then}"
+                f"{where}: failed while the study ran ({reason}); when that is mended, {then}"
             ) from error
         raise
 
 
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it comes from."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 def store_error(error: BaseException) -> BaseException | None:
     """The store's exception that an exception is or comes from; None if there is none."""
-    cause: BaseException | None = error
-    while cause is not None and not _is_of_store(cause):
-        cause = cause.__cause__ or cause.__context__
-    return cause
+    return next(filter(_is_of_store, _causes(error)), None)
+
+
+def _disk_error(error: BaseException) -> OSError | None:
+    found = (cause for cause in _causes(error) if isinstance(cause, OSError))
+    return next((cause for cause in found if cause.errno in _DISK), None)
 
 
 def _is_of_store(error: BaseException) -> bool:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import sqlite3
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy
 from disks import disk, mount
 from mlflow.store.db import utils as mlflow_database
-from mlflow_stores import free_port
+from mlflow_stores import free_port, refusal
 
 from concepthash import cli
-from concepthash.errors import InputError
 from concepthash.tracking.check import schemas
 from concepthash.tracking.store import open_store
 
@@ -32,29 +26,6 @@ dataset: {name: paperbirds, species: 4, families: 2, train_images: 6, test_image
 baseline: {num_bits: 16, language: off}
 tables: [{name: bits, rows: {num_bits: [16]}}]
 """
-AT_ONCE_S = 15
-"""What any of these may take: MLflow is imported for some."""
-
-
-def use(uri: str, writing: bool) -> None:
-    store = open_store(uri)
-    if writing:
-        store.check_writable()
-    else:
-        store.check()
-        store.experiments()
-
-
-def refusal(uri: str, *, writing: bool = False) -> str:
-    """The one line of what is wrong with a store."""
-    started = time.monotonic()
-    with pytest.raises(InputError) as caught:
-        use(uri, writing)
-    assert time.monotonic() - started < AT_ONCE_S
-    (line,) = caught.value.lines
-    assert line.startswith("--tracking-uri ")
-    assert line.isprintable()
-    return line
 
 
 # --- SQLite files ---
@@ -192,79 +163,6 @@ def test_a_read_only_file_in_a_folder_that_can_be_written(tmp_path, empty_databa
         store = open_store(f"sqlite:///{file}")
         store.check()
         assert f"{file} cannot be written to" in refusal(store.uri, writing=True)
-
-
-# --- servers and the rest ---
-
-
-@contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://u:hunter2@127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-class Files(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-class Page(Files):
-    """Answers every question with the same page, as many applications do."""
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"<html></html>")
-
-
-class Locked(Files):
-    def do_GET(self) -> None:
-        self.send_response(401)
-        self.end_headers()
-
-
-@pytest.mark.parametrize(
-    ("handler", "says"),
-    [(Files, "is no MLflow server"), (Page, "is no MLflow server"), (Locked, "refuses us (401")],
-)
-def test_a_server_that_is_no_mlflow_or_wants_another_password(handler, says):
-    with serving(handler) as uri:
-        line = refusal(uri)
-    assert says in line
-    assert "hunter2" not in line
-
-
-def test_a_server_that_does_not_answer():
-    assert "does not answer (connection refused" in refusal("http://u:hunter2@127.0.0.1:9")
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        line = refusal(f"http://u:hunter2@127.0.0.1:{silent.getsockname()[1]}")
-    assert "does not answer (no answer within 5 s)" in line
-    assert "hunter2" not in line
-
-
-@pytest.mark.parametrize(
-    ("uri", "says"),
-    [
-        ("foo://u:hunter2@x", "MLflow has no store for foo://"),
-        ("postgresql://u:hunter2@127.0.0.1/x", "needs a Python package that is not installed"),
-        ("mssql+nothing://u:hunter2@host/x", "cannot be used"),
-        ("postgresql://u:hunter2@host:port/x", "cannot be used"),
-        ("http://", "does not answer"),
-        ("http://u:hunter2@[::1", "cannot be asked"),
-        ("http://u:hunter2@host:70000", "cannot be asked"),
-    ],
-)
-def test_a_store_of_another_kind_that_cannot_be_used(uri, says):
-    line = refusal(uri)
-    assert says in line
-    assert "hunter2" not in line
 
 
 # --- the commands ---

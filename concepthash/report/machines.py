@@ -11,23 +11,22 @@ from concepthash.report.cells import FINISHED
 from concepthash.report.wording import plural
 
 
-def computed_in(trials: pl.DataFrame) -> dict[str, int]:
-    """`bf16 on AMD EPYC 9R14`, with the number of finished trials; most frequent first.
+def note_on_machines(trials: pl.DataFrame, digests: Collection[str]) -> str:
+    """What a table's caption says if its finished trials were not all computed alike; else nothing.
 
     `trials` as from `cells.prepared`. A trial that was interrupted may have been computed in
     several ways, one after the other.
     """
-    finished = trials.filter(pl.col("status") == FINISHED, pl.col("precision") != "")
-    ways = finished.select("precision", "processor").iter_rows()
-    return dict(
-        Counter(f"{precision} on {processor}" for precision, processor in ways).most_common()
+    computed = trials.filter(
+        pl.col("digest").is_in(list(digests)),
+        pl.col("status") == FINISHED,
+        pl.col("precision") != "",
     )
-
-
-def note_on_machines(trials: pl.DataFrame, digests: Collection[str]) -> str:
-    """What a table's caption says if its trials were not all computed alike; else nothing."""
-    ways = computed_in(trials.filter(pl.col("digest").is_in(list(digests))))
+    ways = Counter(computed.select("precision", "processor").iter_rows())
     if len(ways) < 2:
         return ""
-    parts = (f"{plural(count, 'trial')} in {way}" for way, count in ways.items())
+    parts = (
+        f"{plural(count, 'trial')} in {precision} on {processor}"
+        for (precision, processor), count in ways.most_common()
+    )
     return f"Its trials were not computed alike, and rounding differs: {', '.join(parts)}."

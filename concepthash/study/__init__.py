@@ -3,7 +3,8 @@
 state.py      what is trained, running, failed and left
 points.py     a search's space: points and the trials that they stand for
 describe.py   the plan with its state, as text and as JSON
-run.py        `run_study`: trains what is missing
+run.py        `run_study`: checks, and trains what is missing
+tune.py       trains it on Ray Tune
 driver.py     what happens at each of Tune's events
 progress.py   draws the state while a study runs
 pace.py       how fast trials are, and which have fallen silent

@@ -12,18 +12,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
-from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType, LocalFileSystem
+from pyarrow.fs import FileInfo, FileSelector, FileSystem, FileType
 
+from concepthash.study.storage import open_storage
 from concepthash.tracking.runs import Earlier
 
 _MODEL = "model.safetensors"
-
-
-def open_storage(storage: str) -> tuple[FileSystem, str]:
-    """The file system of a storage folder or URI, and the path in it."""
-    if "://" in storage:
-        return FileSystem.from_uri(storage)
-    return LocalFileSystem(), storage
 
 
 def keep_model_only(filesystem: FileSystem, checkpoint: str) -> None:

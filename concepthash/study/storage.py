@@ -1,4 +1,4 @@
-"""The storage of checkpoints: whether it can be written, found out before Ray starts."""
+"""The storage of checkpoints: its file system, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import threading
 import uuid
 
 from pyarrow import ArrowException
+from pyarrow.fs import FileSystem, LocalFileSystem
 
 from concepthash.errors import InputError
-from concepthash.study.leftovers import open_storage
 from concepthash.tracking.uri import masked, without_secrets
 
 _ANSWER_WITHIN_S = 30
+
+
+def open_storage(storage: str) -> tuple[FileSystem, str]:
+    """The file system of a storage folder or URI, and the path in it."""
+    if "://" in storage:
+        return FileSystem.from_uri(storage)
+    return LocalFileSystem(), storage
 
 
 def check_storage(storage: str) -> None:

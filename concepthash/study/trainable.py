@@ -14,7 +14,7 @@ from ray import tune
 
 from concepthash.plan import Trial
 from concepthash.spec import ResourcesSpec, changed
-from concepthash.study.leftovers import open_storage
+from concepthash.study.storage import open_storage
 from concepthash.train.checkpoint import Checkpoints
 from concepthash.train.loop import train
 from concepthash.train.machine import computed_with

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import json
 import os
 import re
 import socket
@@ -147,8 +148,6 @@ def _wrong_with_schema(revision: str, file: Path) -> str | None:
 
 def wrong_with_server(uri: str) -> str | None:
     """What keeps an MLflow server from being used, with MLflow's own settings of how to ask it."""
-    import json
-
     from mlflow.exceptions import MlflowException
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.rest_utils import http_request

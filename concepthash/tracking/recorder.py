@@ -33,13 +33,13 @@ class Recorder:
 
     def __init__(self, store: Store, plan: Plan, tags: Mapping[str, str]) -> None:
         """`tags` go to the study's run and to each trial's: versions, commit, data."""
-        self.store, self.plan, self.study = store, plan, plan.study
+        self.store, self.plan, self.study = store, plan, plan.study.name
         self.client = store.client
-        self.experiment_id = store.create_experiment(self.study.name)
+        self.experiment_id = store.create_experiment(self.study)
         self.common_tags = dict(tags)
         found = study_run(store, self.experiment_id)
         self.parent = str(found.info.run_id) if found else None
-        self.earlier = earlier_trials(store, self.study.name)
+        self.earlier = earlier_trials(store, self.study)
         self.runs: dict[str, str] = {}  # the open ones, by digest
         self.segments: dict[str, list[dict[str, Any]]] = {}  # theirs
         self.last_heartbeat = 0.0
@@ -55,7 +55,7 @@ class Recorder:
         now = str(time.time())
         if self.parent is None:
             self.parent = self.client.create_run(
-                self.experiment_id, tags={"kind": "study"}, run_name=self.study.name
+                self.experiment_id, tags={"kind": "study"}, run_name=self.study
             ).info.run_id
         self.client.update_run(self.parent, status="RUNNING")
         owner = {"owner.host": socket.gethostname(), "owner.pid": str(os.getpid())}
@@ -206,6 +206,6 @@ class Recorder:
         if driver_is_alive(run):
             tags = run.data.tags
             raise InputError(
-                f"study {self.study.name} is being run by process {tags.get('owner.pid')} on"
+                f"study {self.study} is being run by process {tags.get('owner.pid')} on"
                 f" {tags.get('owner.host')}; wait for it or end it first"
             )

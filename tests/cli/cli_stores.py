@@ -1,4 +1,4 @@
-"""A search, and a real store with a trial that it sampled."""
+"""Two small studies, and a real store with trials that a search sampled."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from concepthash.tracking.recorder import Recorder
 from concepthash.tracking.source import Source
 from concepthash.tracking.store import open_store
 
-SEARCH = """\
-name: weights
+BASELINE = """\
 dataset: {name: paperbirds, species: 4, families: 2, train_images: 6, test_images: 3}
 baseline:
   num_bits: 16
@@ -24,13 +23,25 @@ baseline:
   tuning: {width: 16}
   concept_width: 32
   refinement: {heads: 2}
-  precision: fp32
+"""
+STUDY = f"""\
+name: tiny
+title: A tiny study
+{BASELINE}
+seeds: [0, 1]
+tables:
+  - name: bits
+    rows: {{num_bits: [16, 32]}}
+"""
+SEARCH = f"""\
+name: weights
+{BASELINE}  precision: fp32
 seeds: [0, 1]
 tables:
   - name: weights
     search:
       trials: 2
-      space: {loss.quantization: {low: 0.1, high: 10, log: true}}
+      space: {{loss.quantization: {{low: 0.1, high: 10, log: true}}}}
 """
 
 

@@ -7,29 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from cli_stores import STUDY
 from mlflow_stores import database, empty_database  # noqa: F401  fixtures
 
 from concepthash import cli
-
-STUDY = """\
-name: tiny
-title: A tiny study
-dataset: {name: paperbirds, species: 4, families: 2, train_images: 6, test_images: 3}
-baseline:
-  num_bits: 16
-  num_concepts: 4
-  epochs: 1
-  batch_size: 8
-  language: off
-  backbone: {name: vit_paperbirds_patch8_64, weights: none, image_size: 64}
-  tuning: {width: 16}
-  concept_width: 32
-  refinement: {heads: 2}
-seeds: [0, 1]
-tables:
-  - name: bits
-    rows: {num_bits: [16, 32]}
-"""
 
 
 @pytest.fixture

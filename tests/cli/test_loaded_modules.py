@@ -64,6 +64,12 @@ def test_the_report_of_a_grid_loads_what_draws_it(folder, database):
     assert loaded("report") == {"polars", "matplotlib"}
 
 
+def test_a_study_that_is_trained_already_loads_what_its_tables_need(folder, database):
+    Path("search.yaml").write_text(SEARCH)
+    record(folder, "search.yaml")
+    assert loaded("run", "search.yaml") == {"polars"}
+
+
 @pytest.mark.parametrize("command", ["plan", "run"])
 def test_a_bad_key_is_told_before_anything_is_loaded(folder, command):
     text = Path("study.yaml").read_text().replace("num_bits: 16", "numbits: 16")

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -27,7 +26,7 @@ import numpy as np
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of
 from concepthash.data.readers.names import readable, shared_names
 from concepthash.data.readers.tables import (
@@ -45,23 +44,18 @@ FOLDER = "fgvc-aircraft-2013b"
 SPLITS = ("trainval", "test")
 
 
-class Aircraft(Dataset):
+class Aircraft(InFolder):
     """FGVC-Aircraft in the publisher's layout; classes are variants, families manufacturers."""
 
     title: ClassVar[str] = "FGVC-Aircraft"
+    published: ClassVar[str] = "100 classes, 6,667 training and 3,333 query images"
 
     name: Literal["aircraft"] = "aircraft"
     root: Path
     """The folder fgvc-aircraft-2013b, or the one above it."""
 
-    def title_and_settings(self) -> str:
-        return f"{self.title} (100 classes, 6,667 training and 3,333 query images)"
-
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 def read(root: Path) -> ImageSet:

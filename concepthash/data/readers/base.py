@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -40,6 +41,22 @@ class Dataset(Spec):
         """All images, of all classes. Raises InputError with a line for each mistake."""
 
 
+class InFolder(Dataset):
+    """A data set that is read from a folder or file of the user's."""
+
+    published: ClassVar[str] = ""
+    """Classes and images as published, for a data set that has a publisher."""
+
+    root: Path
+    """Where it lies."""
+
+    def title_and_settings(self) -> str:
+        return f"{self.title} ({self.published})" if self.published else self.title
+
+    def needs(self) -> list[Path]:
+        return [self.root]
+
+
 def open_images(dataset: Dataset) -> ImageSet:
     """The images of the first `num_classes` classes, or of all.
 
@@ -49,7 +66,7 @@ def open_images(dataset: Dataset) -> ImageSet:
     if missing:
         hint = f"give the path of {dataset.title}"
         raise InputError(*(f"dataset.root: {p}: no such file or folder; {hint}" for p in missing))
-    images = dataset.read()
+    images = replace(dataset.read(), name=dataset.title)
     count = dataset.num_classes
     if count is None:
         return images

@@ -23,7 +23,6 @@ train/ and test/ is read by `folder`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -31,7 +30,7 @@ import numpy as np
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of, path_problem
 from concepthash.data.readers.names import readable, shared_names
 from concepthash.data.readers.tables import MAX_PIXELS
@@ -44,23 +43,18 @@ SIDES = ("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2")
 TWO_WORDS = ("AM General", "Aston Martin", "Land Rover")
 
 
-class Cars(Dataset):
+class Cars(InFolder):
     """Stanford Cars as published, or re-packed as cars_annos.mat and car_ims."""
 
     title: ClassVar[str] = "Stanford Cars"
+    published: ClassVar[str] = "196 classes, 8,144 training and 8,041 query images"
 
     name: Literal["cars"] = "cars"
     root: Path
     """The folder stanford_cars, or the one above it."""
 
-    def title_and_settings(self) -> str:
-        return f"{self.title} (196 classes, 8,144 training and 8,041 query images)"
-
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 class Car(NamedTuple):

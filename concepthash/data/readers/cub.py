@@ -12,11 +12,9 @@ Each line of a file is one record; spaces separate its fields.
 
 from __future__ import annotations
 
-import math
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -25,18 +23,17 @@ from numpy.typing import NDArray
 
 from concepthash.data.image_set import MAX_BYTES, ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
+from concepthash.data.readers.names import shared_names
+from concepthash.data.readers.tables import bit, pixels
 from concepthash.errors import InputError
 from concepthash.spec_base import in_a_line
-
-MAX_PIXELS = 1_000_000
-"""Of an annotated part's place: no image is so large."""
 
 Field = tuple[str, Callable[[str], Any]]
 """A field's name, and its parser, which raises ValueError(what the field must be)."""
 
 
-class Cub(Dataset):
+class Cub(InFolder):
     """A folder in the layout of CUB-200-2011."""
 
     title: ClassVar[str] = "CUB-200-2011"
@@ -45,11 +42,8 @@ class Cub(Dataset):
     root: Path
     """The folder of images.txt."""
 
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 def read(root: Path) -> ImageSet:
@@ -70,7 +64,7 @@ def read(root: Path) -> ImageSet:
     image_id = ("image id", _one_of(paths, "images.txt"))
     class_id = ("class id", _one_of(classes, "classes.txt"))
     of_class = _table(root / "image_class_labels.txt", [image_id, class_id], wrong)
-    split = _table(root / "train_test_split.txt", [image_id, ("split", _bit)], wrong)
+    split = _table(root / "train_test_split.txt", [image_id, ("split", bit)], wrong)
     if not wrong:  # else a line that cannot be read would be reported as missing, too
         for file, table in (("image_class_labels.txt", of_class), ("train_test_split.txt", split)):
             wrong += shortened(
@@ -86,7 +80,8 @@ def read(root: Path) -> ImageSet:
     order = sorted(classes)
     label_of = {number: label for label, number in enumerate(order)}
     class_names = tuple(_class_name(classes[number]) for number in order)
-    shared = _shared_names(class_names, [f"{number} ({classes[number]})" for number in order])
+    ids = [f"{number} ({classes[number]})" for number in order]
+    shared = shared_names(class_names, ids, what="class ids")
     if shared:
         raise InputError(*shortened(f"{root / 'classes.txt'}: {mistake}" for mistake in shared))
     return check(
@@ -109,20 +104,6 @@ def _class_name(directory: str) -> str:
     return re.sub(r"^\d+\.(?=.)", "", directory).replace("_", " ").strip() or directory
 
 
-def _shared_names(class_names: Sequence[str], ids: Sequence[str]) -> list[str]:
-    """A line for each class with the name of an earlier one: a name is all that reports show."""
-    first: dict[str, str] = {}
-    wrong = []
-    for name, number in zip(class_names, ids, strict=True):
-        if name in first:
-            wrong.append(
-                f"class ids {first[name]} and {number} both have the name {name!r}; each class"
-                " needs a name of its own"
-            )
-        first.setdefault(name, number)
-    return wrong
-
-
 def _parts(
     folder: Path, paths: Mapping[int, str]
 ) -> tuple[tuple[str, ...], NDArray[np.float32] | None]:
@@ -138,9 +119,9 @@ def _parts(
         [
             ("image id", _one_of(paths, "images.txt")),
             ("part id", _one_of(names, "parts.txt")),
-            ("x", _number),
-            ("y", _number),
-            ("visible", _bit),
+            ("x", pixels),
+            ("y", pixels),
+            ("visible", bit),
         ],
         wrong,
         keys=2,
@@ -227,22 +208,6 @@ def _whole(word: str) -> int:
 def _is_digits(word: str) -> bool:
     """Whether it is a whole number, of at most 18 digits: more fit no machine integer."""
     return word.isascii() and word.isdigit() and len(word) <= 18
-
-
-def _number(word: str) -> float:
-    try:
-        number = float(word)
-    except ValueError:
-        number = math.nan
-    if not abs(number) <= MAX_PIXELS:  # nor NaN
-        raise ValueError(f"a number of pixels, at most {MAX_PIXELS:,}")
-    return number
-
-
-def _bit(word: str) -> int:
-    if word not in ("0", "1"):
-        raise ValueError("0 or 1")
-    return int(word)
 
 
 def _one_of(known: Collection[int], file: str) -> Callable[[str], int]:

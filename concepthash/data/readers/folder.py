@@ -24,7 +24,7 @@ from pydantic import Field, NonNegativeInt
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.names import natural_order, readable, shared_names
 from concepthash.errors import InputError
 from concepthash.spec_base import Title, in_a_line
@@ -36,7 +36,7 @@ Row = tuple[Path, int, bool]
 """An image, its label, and whether it is for training."""
 
 
-class Folder(Dataset):
+class Folder(InFolder):
     """A folder for each class, in root, or in root/train and root/query (or test, or val)."""
 
     name: Literal["folder"] = "folder"
@@ -55,9 +55,6 @@ class Folder(Dataset):
             f"{self.title} (queries: a folder of its own, or else {100 * self.query_share:g}% of"
             f" each class, drawn with seed {self.split_seed})"
         )
-
-    def needs(self) -> list[Path]:
-        return [self.root]
 
     def read(self) -> ImageSet:
         """All images, by class, split and name; classes in the natural order of their folders."""

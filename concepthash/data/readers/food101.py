@@ -10,13 +10,12 @@ families nor parts. torchvision's reader reads the two lists once they are known
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of, json_of, path_problem
 from concepthash.data.readers.names import readable, shared_names
 from concepthash.data.readers.torchvision_splits import read_splits
@@ -25,23 +24,18 @@ from concepthash.errors import InputError
 SPLITS = ("train", "test")
 
 
-class Food101(Dataset):
+class Food101(InFolder):
     """Food-101 in the publisher's layout."""
 
     title: ClassVar[str] = "Food-101"
+    published: ClassVar[str] = "101 classes, 75,750 training and 25,250 query images"
 
     name: Literal["food101"] = "food101"
     root: Path
     """The folder food-101, or the one above it."""
 
-    def title_and_settings(self) -> str:
-        return f"{self.title} (101 classes, 75,750 training and 25,250 query images)"
-
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 def read(root: Path) -> ImageSet:

@@ -17,7 +17,6 @@ memory.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -25,7 +24,7 @@ import numpy as np
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of, json_of, path_problem
 from concepthash.data.readers.names import readable, shared_names, told_apart
 from concepthash.errors import InputError
@@ -34,7 +33,7 @@ from concepthash.spec_base import in_a_line
 Training = Literal["train", "train_mini"]
 
 
-class InatBirds(Dataset):
+class InatBirds(InFolder):
     """The birds of iNaturalist 2021, by its index files."""
 
     title: ClassVar[str] = "iNaturalist 2021 birds"
@@ -49,11 +48,8 @@ class InatBirds(Dataset):
         images = {"train": "414,847 training", "train_mini": "74,300 training (train_mini)"}
         return f"{self.title} (1,486 classes, {images[self.training]} and 14,860 query images)"
 
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root, self.training), name=self.title)
+        return read(self.root, self.training)
 
 
 class _Bird(NamedTuple):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -22,7 +21,7 @@ from pydantic import Field
 
 from concepthash.data.image_set import MAX_BYTES, ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.names import natural_order
 from concepthash.errors import InputError
 from concepthash.spec_base import Title, in_a_line
@@ -36,7 +35,7 @@ _LINE = "line of the file"
 _PLACE = "path on this machine"
 
 
-class Manifest(Dataset):
+class Manifest(InFolder):
     """A CSV of images: path, class_name, split (train or query), and maybe label and family."""
 
     name: Literal["manifest"] = "manifest"
@@ -45,11 +44,8 @@ class Manifest(Dataset):
     title: Annotated[Title, Field(min_length=1)] = "manifest"  # type: ignore[misc]  # no constant here
     """What tables call this data set; part of a trial's identity, since the path is not."""
 
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 def read(root: Path) -> ImageSet:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -28,7 +27,7 @@ from numpy.typing import NDArray
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of
 from concepthash.data.readers.names import readable, shared_names
 from concepthash.data.readers.tables import (
@@ -44,23 +43,18 @@ from concepthash.data.readers.tables import (
 from concepthash.errors import InputError
 
 
-class NABirds(Dataset):
+class NABirds(InFolder):
     """NABirds in the publisher's layout."""
 
     title: ClassVar[str] = "NABirds"
+    published: ClassVar[str] = "555 classes, 23,929 training and 24,633 query images"
 
     name: Literal["nabirds"] = "nabirds"
     root: Path
     """The folder nabirds, or the one above it."""
 
-    def title_and_settings(self) -> str:
-        return f"{self.title} (555 classes, 23,929 training and 24,633 query images)"
-
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root), name=self.title)
+        return read(self.root)
 
 
 def read(root: Path) -> ImageSet:

@@ -35,14 +35,14 @@ def told_apart(names: Sequence[str], details: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def shared_names(names: Sequence[str], ids: Sequence[str]) -> list[str]:
+def shared_names(names: Sequence[str], ids: Sequence[str], what: str = "classes") -> list[str]:
     """A line for each class with the name of an earlier one: a name is all that reports show."""
     first: dict[str, str] = {}
     wrong = []
     for name, number in zip(names, ids, strict=True):
         if name in first:
             wrong.append(
-                f"classes {first[name]} and {number} both have the name {name!r}; each class needs"
+                f"{what} {first[name]} and {number} both have the name {name!r}; each class needs"
                 " a name of its own"
             )
         first.setdefault(name, number)

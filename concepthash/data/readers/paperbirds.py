@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -72,7 +72,7 @@ class Paperbirds(Dataset):
         root = self.folder()
         with locked(root):
             paperbirds.write(self._settings(), root)
-        return replace(cub.read(root), name=self.title)
+        return cub.read(root)
 
     def _settings(self) -> paperbirds.PaperbirdsSettings:
         fields = self.model_dump(exclude={"name", "root", "num_classes"})

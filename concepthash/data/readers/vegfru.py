@@ -18,7 +18,6 @@ for its results on test (table 5), which the setting `training` allows. There ar
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple
 
@@ -26,7 +25,7 @@ import numpy as np
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.problems import shortened
-from concepthash.data.readers.base import Dataset
+from concepthash.data.readers.base import InFolder
 from concepthash.data.readers.files import folder_of, path_problem, text_of
 from concepthash.data.readers.names import readable, shared_names, told_apart
 from concepthash.errors import InputError
@@ -43,7 +42,7 @@ UPPER_CLASSES = (  # in the order of table 1 of the paper's supplementary materi
 )  # fmt: skip
 
 
-class VegFru(Dataset):
+class VegFru(InFolder):
     """VegFru in the publisher's layout."""
 
     title: ClassVar[str] = "VegFru"
@@ -58,11 +57,8 @@ class VegFru(Dataset):
         images = {"train": "29,200 training", "trainval": "43,800 training (train and val)"}
         return f"{self.title} (292 classes, {images[self.training]} and 116,931 query images)"
 
-    def needs(self) -> list[Path]:
-        return [self.root]
-
     def read(self) -> ImageSet:
-        return replace(read(self.root, self.training), name=self.title)
+        return read(self.root, self.training)
 
 
 _FORM = "<class folder>/<image> <label>, such as almond/f_01_01_0001.jpg 0"

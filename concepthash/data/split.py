@@ -119,8 +119,8 @@ def cross_split(labels: np.ndarray, images: TrainingImages, *, folds: int) -> Sp
 def validation_split(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Mask (N,) of the images held out for validation, given the labels (N,) of training images.
 
-    Stratified: of each class with at least 4 images about `share` of them, at least one; of
-    smaller classes none. Drawn by `seed`.
+    Stratified: of each class with at least 4 images about `share` of them, at least one and at
+    most half; of smaller classes none. Drawn by `seed`.
     """
     held_out = np.zeros(len(labels), dtype=bool)
     if share == 0:
@@ -129,6 +129,7 @@ def validation_split(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     for label in np.unique(labels):
         members = np.flatnonzero(labels == label)
         if len(members) >= _MIN_IMAGES:
-            count = max(1, round(share * len(members)))
+            # A share of 0.5 would round the half of 7 images up to 4.
+            count = max(1, min(round(share * len(members)), len(members) // 2))
             held_out[rng.choice(members, size=count, replace=False)] = True
     return held_out

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import complaints, rewrite
 from PIL import Image
 from pydantic import TypeAdapter
 from torchvision.datasets import FGVCAircraft
 
 from concepthash.data.readers import Aircraft, DatasetSpec, open_images
-from concepthash.errors import InputError
 
 # Lines of the archive's files, which are longer.
 FILES = {
@@ -49,17 +49,8 @@ def root(tmp_path) -> Path:
     return write(tmp_path / "Größe und Ähnlichkeit" / "fgvc-aircraft-2013b")
 
 
-def rewrite(root: Path, name: str, line: int, text: str) -> None:
-    lines = (root / "data" / name).read_text().splitlines()
-    lines[line - 1] = text
-    (root / "data" / name).write_text("\n".join(lines) + "\n")
-
-
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the folder of the lists."""
-    with pytest.raises(InputError) as caught:
-        open_images(Aircraft(root=root))
-    return [line.removeprefix(f"{root}/data/") for line in caught.value.lines]
+    return complaints(lambda: open_images(Aircraft(root=root)), root / "data")
 
 
 def test_paths_labels_and_split_are_those_of_torchvision(root):
@@ -169,7 +160,7 @@ def test_a_renamed_folder_is_refused_with_the_name_it_must_have(tmp_path):
     ],
 )  # fmt: skip
 def test_error_names_file_line_and_field_and_says_what_is_right(root, name, line, text, error):
-    rewrite(root, name, line, text)
+    rewrite(root / "data" / name, line, text)
     assert error in errors(root)
 
 
@@ -200,7 +191,7 @@ def test_error_names_an_image_without_manufacturer_or_box(root):
 
 
 def test_error_names_a_variant_of_two_manufacturers(root):
-    rewrite(root, "images_manufacturer_trainval.txt", 5, "0450014 Airbus")
+    rewrite(root / "data" / "images_manufacturer_trainval.txt", 5, "0450014 Airbus")
     assert errors(root) == [
         f"{root}/data: image 0450014 of the variant 737-200 has the manufacturer Airbus, but an"
         " earlier one Boeing; a variant has one"
@@ -209,8 +200,8 @@ def test_error_names_a_variant_of_two_manufacturers(root):
 
 def test_error_names_a_missing_image_and_a_class_without_training_images(root):
     (root / "data/images/0481847.jpg").unlink()
-    rewrite(root, "images_variant_trainval.txt", 4, "0698580 737-200")
-    rewrite(root, "images_manufacturer_trainval.txt", 4, "0698580 Boeing")
+    rewrite(root / "data" / "images_variant_trainval.txt", 4, "0698580 737-200")
+    rewrite(root / "data" / "images_manufacturer_trainval.txt", 4, "0698580 Boeing")
     assert errors(root) == [
         f"{root}: class 3 (F-16A/B) has no training images; each class needs at least one",
         f"images/0481847.jpg: no such file; {root} lists it as an image",

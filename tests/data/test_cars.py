@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from layouts import complaints
 from PIL import Image
 from pydantic import TypeAdapter
 from scipy.io import savemat
 from torchvision.datasets import StanfordCars
 
 from concepthash.data.readers import Cars, DatasetSpec, open_images
-from concepthash.errors import InputError
 
 NAMES = ["AM General Hummer SUV 2000", "Acura RL Sedan 2012", "Ram C/V Cargo Van Minivan 2012"]
 FIELDS = ["bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2", "class", "fname"]
@@ -76,10 +76,7 @@ def packed(tmp_path) -> Path:
 
 
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the data set."""
-    with pytest.raises(InputError) as caught:
-        open_images(Cars(root=root))
-    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+    return complaints(lambda: open_images(Cars(root=root)), root)
 
 
 def test_paths_labels_and_split_are_those_of_torchvision(root):

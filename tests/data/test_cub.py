@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import complaints, rewrite
 
 from concepthash.data.image_set import ImageSet, check
 from concepthash.data.readers import cub
@@ -43,17 +44,8 @@ def root(tmp_path) -> Path:
     return folder
 
 
-def rewrite(root: Path, name: str, line: int, text: str) -> None:
-    lines = (root / name).read_text().splitlines()
-    lines[line - 1] = text
-    (root / name).write_text("\n".join(lines) + "\n")
-
-
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the data set."""
-    with pytest.raises(InputError) as caught:
-        cub.read(root)
-    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+    return complaints(lambda: cub.read(root), root)
 
 
 def test_reader_gives_labels_splits_names_and_parts_of_all_files(root):
@@ -95,7 +87,7 @@ def test_files_may_list_their_records_in_different_orders(root):
 
 
 def test_error_names_two_classes_with_one_name(root):
-    rewrite(root, "classes.txt", 2, "2 002.Black_footed Albatross")
+    rewrite(root / "classes.txt", 2, "2 002.Black_footed Albatross")
     assert errors(root) == [
         "classes.txt: class ids 1 (001.Black_footed_Albatross) and 2 (002.Black_footed Albatross)"
         " both have the name 'Black footed Albatross'; each class needs a name of its own"
@@ -162,14 +154,14 @@ def test_parts_are_optional(root):
     ],
 )  # fmt: skip
 def test_error_names_file_line_and_field_and_says_what_is_right(root, name, line, text, error):
-    rewrite(root, name, line, text)
+    rewrite(root / name, line, text)
     assert error in errors(root)
 
 
 def test_mistakes_in_several_files_are_reported_together(root):
-    rewrite(root, "classes.txt", 2, "2")
-    rewrite(root, "train_test_split.txt", 1, "1 2")
-    rewrite(root, "train_test_split.txt", 3, "3 3")
+    rewrite(root / "classes.txt", 2, "2")
+    rewrite(root / "train_test_split.txt", 1, "1 2")
+    rewrite(root / "train_test_split.txt", 3, "3 3")
     places = [line.split(": ")[0] for line in errors(root)]
     assert {"classes.txt:2", "train_test_split.txt:1", "train_test_split.txt:3"} <= set(places)
 
@@ -237,7 +229,7 @@ def test_parts_in_the_place_of_a_folder_are_refused(root):
 def test_names_and_numbers_that_no_file_or_picture_has_are_refused_in_a_line(
     root, name, line, text, error
 ):
-    rewrite(root, name, line, text)
+    rewrite(root / name, line, text)
     lines = errors(root)
     assert any(error in said for said in lines), lines
     assert all(len(said) < 1000 and said.isprintable() for said in lines)
@@ -274,7 +266,7 @@ def test_error_names_a_missing_folder_and_the_folder_that_is_meant(root, tmp_pat
 
 
 def test_error_names_a_class_without_training_images(root):
-    rewrite(root, "train_test_split.txt", 3, "3 0")
+    rewrite(root / "train_test_split.txt", 3, "3 0")
     assert errors(root) == [
         f"{root}: class 1 (Arctic Tern) has no training images; each class needs at least one"
     ]

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from layouts import complaints
 from PIL import Image
 from torchvision.datasets import Food101 as Torchvision
 
 from concepthash.data.readers import DatasetSpec, Food101, open_images
-from concepthash.errors import InputError
 
 # The publisher's files are one line without a line feed at its end, classes in no order.
 TRAIN = {"pho": ["pho/1001", "pho/1002"], "apple_pie": ["apple_pie/1005649"]}
@@ -35,10 +35,7 @@ def root(tmp_path) -> Path:
 
 
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the data set."""
-    with pytest.raises(InputError) as caught:
-        open_images(Food101(root=root))
-    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+    return complaints(lambda: open_images(Food101(root=root)), root)
 
 
 def test_paths_labels_and_split_are_those_of_torchvision(root):

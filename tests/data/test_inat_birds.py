@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from layouts import complaints
 from pydantic import TypeAdapter
 from torchvision.datasets import INaturalist
 
 from concepthash.data.readers import DatasetSpec, InatBirds, open_images
-from concepthash.errors import InputError
 
 
 def category(number: int, name: str, common_name: str | None, tree: str) -> dict[str, Any]:
@@ -91,10 +91,7 @@ def mini(root: Path) -> InatBirds:
 
 
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the data set."""
-    with pytest.raises(InputError) as caught:
-        open_images(mini(root))
-    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+    return complaints(lambda: open_images(mini(root)), root)
 
 
 def test_only_birds_are_read_and_val_has_the_queries(root):

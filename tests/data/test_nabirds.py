@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from layouts import complaints, rewrite
 from PIL import Image
 from pydantic import TypeAdapter
 
 from concepthash.data.readers import DatasetSpec, NABirds, open_images
-from concepthash.errors import InputError
 
 A = "0000139e-21dc-4d0c-bfe1-4cae3c85c829"
 B = "0000d9fc-4e02-4c06-a0af-a55cfb16b12b"
@@ -57,17 +57,8 @@ def root(tmp_path) -> Path:
     return folder
 
 
-def rewrite(root: Path, name: str, line: int, text: str) -> None:
-    lines = (root / name).read_text().splitlines()
-    lines[line - 1] = text
-    (root / name).write_text("\n".join(lines) + "\n")
-
-
 def errors(root: Path) -> list[str]:
-    """The lines of the InputError, with paths relative to the data set."""
-    with pytest.raises(InputError) as caught:
-        open_images(NABirds(root=root))
-    return [line.removeprefix(f"{root}/") for line in caught.value.lines]
+    return complaints(lambda: open_images(NABirds(root=root)), root)
 
 
 def test_classes_are_the_leaves_with_images_in_the_order_of_their_ids(root):
@@ -189,12 +180,12 @@ def test_name_in_a_study_selects_it_and_the_description_tells_the_published_size
     ],
 )  # fmt: skip
 def test_error_names_file_line_and_field_and_says_what_is_right(root, name, line, text, error):
-    rewrite(root, name, line, text)
+    rewrite(root / name, line, text)
     assert error in errors(root)
 
 
 def test_mistakes_of_several_files_are_reported_together_ten_of_each(root):
-    rewrite(root, "classes.txt", 2, "2")
+    rewrite(root / "classes.txt", 2, "2")
     (root / "train_test_split.txt").write_text(f"{A} x\n" * 1000)
     lines = errors(root)
     assert "classes.txt:2: has 1 fields, not 2: <class id> <name>" in lines
@@ -233,7 +224,7 @@ def test_error_names_a_class_without_a_family(root):
 
 
 def test_error_names_two_classes_with_one_name(root):
-    rewrite(root, "classes.txt", 8, "860 Orchard Oriole (Female/Juvenile)")
+    rewrite(root / "classes.txt", 8, "860 Orchard Oriole (Female/Juvenile)")
     assert errors(root) == [
         "classes.txt: classes 817 and 860 both have the name 'Orchard Oriole (Female or Juvenile)';"
         " each class needs a name of its own"

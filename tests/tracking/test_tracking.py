@@ -1,17 +1,14 @@
 """A study written into a real store and read back: SQLite files, and a real MLflow server."""
 
-import os
-import socket
 import subprocess
 import sys
 import time
 
-import psutil
 import pytest
 import requests
 import torch
+from birds import HERE, STUDY, TRIALS, train
 from mlflow_stores import end, free_port, wait_until_up
-from safetensors.torch import save_file
 
 from concepthash.errors import InputError
 from concepthash.plan import make_plan
@@ -20,34 +17,6 @@ from concepthash.tracking.earlier import earlier_trials
 from concepthash.tracking.frame import read_plan, read_study
 from concepthash.tracking.recorder import Recorder
 from concepthash.tracking.store import Store, open_store
-from concepthash.tracking.versions import versions
-
-STUDY = StudySpec.model_validate_json(
-    """{"name": "birds", "dataset": {"name": "paperbirds"}, "seeds": [0, 1],
-        "baseline": {"epochs": 2},
-        "tables": [{"name": "t", "rows": [{"label": "on"}, {"language": "off"}]}]}"""
-)
-TRIALS = list(make_plan(STUDY).trials.values())
-HERE = {"precision": "fp32", "processor": "AMD EPYC"}
-
-
-@pytest.fixture
-def recorder(store):
-    recorder = Recorder(store, make_plan(STUDY), versions())
-    recorder.open()
-    yield recorder
-    recorder.close("FINISHED")
-
-
-def train(recorder, trial, folder):
-    """A trial of two epochs, as the driver records it."""
-    recorder.begin(trial, device="cpu", threads=1)
-    recorder.log(trial.digest, {"epoch": 1, "train/total": 9.0}, "checkpoints/1", HERE)
-    recorder.log(
-        trial.digest, {"epoch": 2, "train/total": 4.0, "test/map": 0.5}, "checkpoints/2", HERE
-    )
-    save_file({"query_codes": torch.ones(2, 4)}, folder / "codes.safetensors")
-    recorder.finish(trial.digest, folder)
 
 
 def test_a_trial_is_a_child_run_of_the_study(recorder, store, tmp_path):
@@ -234,54 +203,6 @@ def test_one_parent_serves_every_run_of_the_study(recorder, store):
     again = Recorder(store, make_plan(STUDY), {})
     again.open()
     assert again.parent == recorder.parent
-
-
-def another_driver(store, **tags):
-    """Leaves the study as a driver that still runs it would."""
-    recorder = Recorder(store, make_plan(STUDY), {})
-    recorder.open()
-    for name, value in tags.items():
-        store.client.set_tag(recorder.parent, name.replace("_", "."), str(value))
-
-
-def test_a_study_that_another_process_runs_is_refused(store):
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    try:
-        started = psutil.Process(other.pid).create_time()
-        another_driver(store, owner_pid=other.pid, owner_started=started)
-        with pytest.raises(InputError, match=f"process {other.pid} on {socket.gethostname()}"):
-            Recorder(store, make_plan(STUDY), {}).open()
-    finally:
-        other.communicate(b"\n")
-    Recorder(store, make_plan(STUDY), {}).open()  # the other is gone
-
-
-@pytest.mark.parametrize(("alive", "status"), [(True, "running"), (False, "interrupted")])
-def test_a_trial_is_running_only_while_its_driver_is_alive(recorder, store, alive, status):
-    recorder.begin(TRIALS[0], device="cpu", threads=1)
-    if not alive:
-        store.client.set_tag(recorder.parent, "owner.started", "1.0")  # another, earlier process
-    assert earlier_trials(store, "birds")[TRIALS[0].digest].status == status
-    assert read_study(store, "birds").trials["status"].to_list() == [status]
-
-
-def test_a_later_process_of_the_same_number_is_not_the_driver(store):
-    another_driver(store, owner_pid=os.getpid(), owner_started=1.0)
-    mine = Recorder(store, make_plan(STUDY), {})
-    mine.open()
-    assert store.client.get_run(mine.parent).info.status == "RUNNING"
-
-
-@pytest.mark.parametrize(("silent_s", "refused"), [(5, True), (600, False)])
-def test_a_driver_on_another_host_counts_while_its_heartbeat_is_recent(store, silent_s, refused):
-    another_driver(store, owner_host="elsewhere", owner_pid=1)
-    parent = store.runs(store.create_experiment("birds"), "study")[0].info.run_id
-    store.client.set_tag(parent, "heartbeat", str(time.time() - silent_s))
-    if refused:
-        with pytest.raises(InputError, match="process 1 on elsewhere"):
-            Recorder(store, make_plan(STUDY), {}).open()
-    else:
-        Recorder(store, make_plan(STUDY), {}).open()
 
 
 def test_reading_creates_no_store(tmp_path):
